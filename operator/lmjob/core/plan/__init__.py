@@ -1,0 +1,1 @@
+"""A specification becomes a plan: stages of replicas, without a word of Kubernetes."""

@@ -1,0 +1,96 @@
+"""The shapes of a plan. A plan is frozen at the first claim: it prints as a document
+(`lmtrainer.config.document`) and reads back equal (`lmtrainer.config.parse`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from lmtrainer.config import RunConfig
+from lmtrainer.config.schema import setting
+from lmtrainer.contract.arguments import Stage
+from lmtrainer.contract.reports import Position
+
+Role = Literal["prepare", "master", "worker", "evaluate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobIdentity:
+    """Which job. The uid is Kubernetes', or the local runner's: unique in time, unlike the name."""
+
+    name: str
+    namespace: str
+    uid: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaPlan:
+    """One node of a stage: a pod, or a local process group."""
+
+    role: Role
+    index: int
+    """Within its role: worker 0 has node rank 1."""
+    node_rank: int
+    processes: int
+    """Ranks on this node."""
+    env: Mapping[str, str] = setting(dict, "the user's own variables, taken literally")
+
+    @property
+    def key(self) -> ReplicaKey:
+        return ReplicaKey(self.role, self.index)
+
+
+@dataclass(frozen=True, order=True)
+class ReplicaKey:
+    """Which replica of an attempt."""
+
+    role: Role
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.role}-{self.index}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagePlan:
+    """Replicas that start, succeed and fail as one. The first one leads: it hosts the rendezvous,
+    the others start after it is ready, and its completion record is the stage's."""
+
+    name: Stage
+    replicas: tuple[ReplicaPlan, ...]
+    target: Position | None = None
+    """Where training must end; None where only the data can tell (epochs) or nothing is trained."""
+
+    @property
+    def leader(self) -> ReplicaPlan:
+        return self.replicas[0]
+
+    @property
+    def followers(self) -> tuple[ReplicaPlan, ...]:
+        return self.replicas[1:]
+
+    @property
+    def world_size(self) -> int:
+        return sum(replica.processes for replica in self.replicas)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPlan:
+    """Everything that was decided about a job when it was claimed."""
+
+    version: int = 1
+    job: JobIdentity
+    image: str
+    run: RunConfig
+    """Resolved: no "auto" is left in it."""
+    config_hash: str
+    stages: tuple[StagePlan, ...]
+    startup_seconds: float
+    max_restarts: int
+    grace_seconds: float
+    plan_hash: str = ""
+    """sha256 of this document without this field."""
+
+    def stage(self, name: Stage) -> StagePlan:
+        return next(stage for stage in self.stages if stage.name == name)

@@ -1,0 +1,22 @@
+"""The configuration of a run: standard library only, because `lmjob` imports it without torch.
+
+What may live here: settings classes, their rules and their defaults. What may not: anything that
+opens a file, reads the environment or imports a library.
+"""
+
+from lmtrainer.config.mistakes import Mistake, MistakesError
+from lmtrainer.config.reading import parse
+from lmtrainer.config.run import RunConfig, config_hash, fingerprint, identity, resolve
+from lmtrainer.config.schema import document
+
+__all__ = [
+    "Mistake",
+    "MistakesError",
+    "RunConfig",
+    "config_hash",
+    "document",
+    "fingerprint",
+    "identity",
+    "parse",
+    "resolve",
+]

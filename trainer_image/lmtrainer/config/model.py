@@ -1,0 +1,151 @@
+"""Which model: a family, a named size, changes to it; or the weights in a folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from lmtrainer.config.mistakes import Mistake
+from lmtrainer.config.schema import setting
+from lmtrainer.config.sources import location_mistakes
+
+ModelType = Literal["bert", "gpt2"]
+Objective = Literal["mlm", "clm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The sizes of a model, in the words of every family."""
+
+    layers: int
+    hidden_size: int
+    heads: int
+    intermediate_size: int
+    max_positions: int
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    layer_norm_epsilon: float = 1e-12
+    initializer_range: float = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureChanges:
+    """Changes to a preset; what is left out stays as the preset has it."""
+
+    layers: int | None = setting(None, "transformer layers", minimum=1, maximum=1000)
+    hidden_size: int | None = setting(None, "width of the hidden states", minimum=1)
+    heads: int | None = setting(None, "attention heads; must divide hiddenSize", minimum=1)
+    intermediate_size: int | None = setting(
+        None,
+        "width of the feed-forward part; left out, 4 x hiddenSize if hiddenSize is changed",
+        minimum=1,
+    )
+    max_positions: int | None = setting(None, "longest sequence the model can read", minimum=2)
+    dropout: float | None = setting(None, "dropout of hidden states", minimum=0, below=1)
+    attention_dropout: float | None = setting(None, "dropout of attention", minimum=0, below=1)
+    layer_norm_epsilon: float | None = setting(None, "epsilon of the layer norms", above=0)
+    initializer_range: float | None = setting(None, "standard deviation at the start", above=0)
+
+
+def _bert(layers: int, hidden: int, heads: int) -> Architecture:
+    return Architecture(
+        layers=layers,
+        hidden_size=hidden,
+        heads=heads,
+        intermediate_size=4 * hidden,
+        max_positions=512,
+    )
+
+
+def _gpt2(layers: int, hidden: int, heads: int) -> Architecture:
+    return Architecture(
+        layers=layers,
+        hidden_size=hidden,
+        heads=heads,
+        intermediate_size=4 * hidden,
+        max_positions=1024,
+        layer_norm_epsilon=1e-5,
+    )
+
+
+# Sizes: BERT miniatures of Turc et al. 2019 (arXiv 1908.08962) and BERT's own two; GPT-2's four of
+# Radford et al. 2019, and a tiny one for tests.
+PRESETS: Mapping[ModelType, Mapping[str, Architecture]] = MappingProxyType(
+    {
+        "bert": {
+            "tiny": _bert(2, 128, 2),
+            "mini": _bert(4, 256, 4),
+            "small": _bert(4, 512, 8),
+            "medium": _bert(8, 512, 8),
+            "base": _bert(12, 768, 12),
+            "large": _bert(24, 1024, 16),
+        },
+        "gpt2": {
+            "tiny": _gpt2(2, 128, 2),
+            "small": _gpt2(12, 768, 12),
+            "medium": _gpt2(24, 1024, 16),
+            "large": _gpt2(36, 1280, 20),
+            "xl": _gpt2(48, 1600, 25),
+        },
+    }
+)
+
+OBJECTIVES: Mapping[ModelType, Objective] = MappingProxyType({"bert": "mlm", "gpt2": "clm"})
+"""What each family is trained for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A model from scratch (`type`, `preset`, `config`), or the weights `from` a folder."""
+
+    type: ModelType | None = setting(None, "model family")
+    preset: str | None = setting(None, "named size of the family, such as base")
+    config: ArchitectureChanges = setting(ArchitectureChanges, "changes to the preset")
+    from_: str | None = setting(None, "folder of a saved model to start from")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.from_ is not None:
+            yield from location_mistakes("from", (self.from_,), single=True)
+            if self.preset is not None or self.config != ArchitectureChanges():
+                yield Mistake(
+                    "from", "", "a saved model keeps its sizes", "remove preset and config"
+                )
+        if self.type is None:
+            yield Mistake("type", "", "required", f"give type: {', '.join(PRESETS)}")
+            return
+        presets = PRESETS[self.type]
+        if self.preset is not None and self.preset not in presets:
+            yield Mistake("preset", f'"{self.preset}"', f"{self.type} has {', '.join(presets)}")
+            return
+        if self.from_ is None:
+            yield from _size_mistakes(self.architecture())
+
+    def architecture(self) -> Architecture:
+        """The sizes of a model from scratch; without a preset `base` (bert) or `small` (gpt2)."""
+        assert self.type is not None
+        default = "base" if self.type == "bert" else "small"
+        preset = PRESETS[self.type][self.preset or default]
+        changes = {
+            f.name: getattr(self.config, f.name)
+            for f in dataclasses.fields(self.config)
+            if getattr(self.config, f.name) is not None
+        }
+        if "hidden_size" in changes:
+            changes.setdefault("intermediate_size", 4 * changes["hidden_size"])
+        return dataclasses.replace(preset, **changes)
+
+
+def _size_mistakes(sizes: Architecture) -> Iterator[Mistake]:
+    rest = sizes.hidden_size % sizes.heads
+    if rest:
+        below, above = sizes.hidden_size - rest, sizes.hidden_size - rest + sizes.heads
+        near = " or ".join(str(size) for size in (below, above) if size > 0)
+        yield Mistake(
+            "config.hiddenSize",
+            str(sizes.hidden_size),
+            f"is not divisible by heads {sizes.heads}",
+            f"nearest {near}",
+        )

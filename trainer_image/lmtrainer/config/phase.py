@@ -1,0 +1,91 @@
+"""One phase of training: how long, on what lengths and batches, at which learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from lmtrainer.config.mistakes import Mistake
+from lmtrainer.config.schema import required, setting
+
+AUTO_MICRO_BATCH = 32
+"""Largest micro batch that `auto` picks, in sequences."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A phase begins at step 0 with the weights of the phase before it and a fresh optimizer."""
+
+    name: str = required(
+        "name of the phase; checkpoints carry it",
+        pattern=r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?",
+        pattern_help="must be lower-case letters, digits and '-', at most 30 characters",
+    )
+    steps: int | None = setting(None, "optimizer steps of the phase", minimum=1)
+    epochs: float | None = setting(None, "passes over the training text, instead of steps", above=0)
+    sequence_length: int = setting(
+        128, "longest sequence, special tokens included", minimum=4, maximum=1_048_576
+    )
+    global_batch_size: int = setting(
+        256, "sequences of one optimizer step, over all processes", minimum=1, maximum=4_194_304
+    )
+    micro_batch_size: int | Literal["auto"] = setting(
+        "auto", "sequences that one process computes at once; the rest is accumulated", minimum=1
+    )
+    learning_rate: float = setting(1e-4, "peak learning rate", above=0, maximum=10)
+    warmup_steps: int | None = setting(
+        None, "steps until the peak; left out, a tenth of the steps", minimum=0
+    )
+    schedule: Literal["linear", "constant"] = setting(
+        "linear", "after the warm-up: down to 0 in a line, or constant"
+    )
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.steps is not None and self.epochs is not None:
+            yield Mistake("steps", str(self.steps), "steps and epochs are both given", "give one")
+        if self.steps is None and self.epochs is None:
+            yield Mistake("steps", "", "required", "give steps or epochs")
+        if self.steps is not None and (self.warmup_steps or 0) > self.steps:
+            yield Mistake("warmupSteps", str(self.warmup_steps), f"is more than steps {self.steps}")
+        micro = self.micro_batch_size
+        if isinstance(micro, int) and micro > self.global_batch_size:
+            yield Mistake(
+                "microBatchSize",
+                str(micro),
+                f"is more than globalBatchSize {self.global_batch_size}",
+            )
+
+
+@dataclass(frozen=True)
+class BatchShape:
+    """How a global batch is cut: sequences a process computes at once, and how often it does so."""
+
+    micro: int
+    accumulation: int
+
+
+def batch_shape(phase: Phase, world_size: int) -> BatchShape:
+    """Cut a phase's global batch over `world_size` processes. With `auto` a share may be uneven."""
+    share = -(-phase.global_batch_size // world_size)
+    micro = (
+        min(share, AUTO_MICRO_BATCH) if phase.micro_batch_size == "auto" else phase.micro_batch_size
+    )
+    return BatchShape(micro, -(-share // micro))
+
+
+def batch_mistakes(phase: Phase, world_size: int) -> Iterator[Mistake]:
+    """What only the number of processes can tell: the batch must come out even."""
+    micro = phase.micro_batch_size
+    if micro == "auto":
+        return
+    unit = micro * world_size
+    size = phase.global_batch_size
+    if size % unit:
+        near = sorted({max(unit, size // unit * unit), (size // unit + 1) * unit})
+        yield Mistake(
+            "globalBatchSize",
+            str(size),
+            f"must be a multiple of {unit}: microBatchSize {micro} x {world_size} processes",
+            f"{' or '.join(map(str, near))} fits",
+        )

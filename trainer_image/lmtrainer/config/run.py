@@ -1,0 +1,211 @@
+"""The whole configuration of a run: one tree, strict, printable, reloadable.
+
+The classes that use a value own its default. `resolve` fills in what depends on other fields, once,
+when a job is planned; the trainer only ever reads a resolved configuration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lmtrainer.config.data import DataConfig
+from lmtrainer.config.mistakes import Mistake
+from lmtrainer.config.model import OBJECTIVES, ModelConfig, ModelType, Objective
+from lmtrainer.config.phase import Phase
+from lmtrainer.config.schema import document, required, setting
+from lmtrainer.config.sources import claims, location_mistakes
+from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining, TokenizerType
+
+Precision = Literal["auto", "fp32", "bf16"]
+Resume = Literal["auto", "never", "required"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskingConfig:
+    """How tokens are hidden for the masked objective (Devlin et al. 2018, arXiv 1810.04805)."""
+
+    share: float = setting(0.15, "share of the tokens to predict", above=0, maximum=0.9)
+    masked: float = setting(
+        0.8, "of those, the share shown as the mask token", minimum=0, maximum=1
+    )
+    random: float = setting(
+        0.1, "of those, the share shown as a random token", minimum=0, maximum=1
+    )
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.masked + self.random > 1:
+            total = f"{self.masked + self.random:g}"
+            yield Mistake("random", f"{self.random:g}", f"masked + random is {total}, above 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW (Loshchilov and Hutter, arXiv 1711.05101); biases and norms are not decayed."""
+
+    type: Literal["adamw"] = setting("adamw", "algorithm")
+    weight_decay: float = setting(0.01, "decoupled weight decay", minimum=0)
+    beta1: float = setting(0.9, "decay of the first moment", minimum=0, below=1)
+    beta2: float = setting(0.999, "decay of the second moment", minimum=0, below=1)
+    epsilon: float = setting(1e-8, "added to the root of the second moment", above=0)
+    clip_norm: float | None = setting(1.0, "largest gradient norm; 0 for no clipping", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What is measured on the held-out text, and when."""
+
+    every_steps: int | None = setting(
+        None, "evaluate each so many steps; left out, only at the end", minimum=1
+    )
+    fill: tuple[str, ...] = setting(tuple, "sentences with [MASK] that the trained model fills in")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        for index, text in enumerate(self.fill):
+            if "[MASK]" not in text:
+                yield Mistake(f"fill[{index}]", f'"{text[:40]}"', "has no [MASK] to fill in")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When the state of training is made durable, and what a start does with what it finds."""
+
+    every_steps: int = setting(500, "steps between checkpoints", minimum=1)
+    keep: int = setting(
+        3,
+        "newest checkpoints to keep",
+        minimum=2,
+        way_out="the last good one must survive a bad save",
+    )
+    resume: Resume = setting(
+        "auto",
+        "auto: go on where the same configuration stopped; never: start afresh; "
+        "required: fail without a checkpoint",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """Where the results go."""
+
+    to: str = required("folder of the results, such as pvc://results/my-model")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        yield from location_mistakes("to", (self.to,), writable=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All that the trainer needs to know. Everything about nodes and ranks comes by environment."""
+
+    seed: int = setting(
+        42, "of the data order, masks, dropout and first weights", minimum=0, maximum=2**63 - 1
+    )
+    precision: Precision = setting("auto", "auto: bf16 on GPUs, fp32 on CPUs")
+    threads_per_process: int | Literal["auto"] = setting(
+        "auto",
+        "CPU threads of one process; results are bit-equal only for the same number",
+        minimum=1,
+    )
+    data: DataConfig = required("the text")
+    tokenizer: TokenizerConfig = setting(TokenizerConfig, "the tokenizer")
+    model: ModelConfig = required("give model.type or model.from")
+    objective: Objective | None = setting(None, "left out, mlm for bert and clm for gpt2")
+    masking: MaskingConfig = setting(MaskingConfig, "masks of the mlm objective")
+    phases: tuple[Phase, ...] = required("phases of training, in order", min_items=1)
+    optimizer: OptimizerConfig = setting(OptimizerConfig, "the optimizer")
+    evaluate: EvaluateConfig = setting(EvaluateConfig, "evaluation")
+    checkpoint: CheckpointConfig = setting(CheckpointConfig, "checkpoints")
+    output: OutputConfig = required("where the results go")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        yield from self._objective_mistakes()
+        yield from self._length_mistakes()
+        seen: set[str] = set()
+        for index, phase in enumerate(self.phases):
+            if phase.name in seen:
+                yield Mistake(f"phases[{index}].name", f'"{phase.name}"', "is used twice")
+            seen.add(phase.name)
+
+    def _objective_mistakes(self) -> Iterator[Mistake]:
+        if self.model.type is None or self.objective in (None, OBJECTIVES[self.model.type]):
+            return
+        fits = OBJECTIVES[self.model.type]
+        yield Mistake(
+            "objective", f'"{self.objective}"', f"{self.model.type} trains {fits}", f"use {fits}"
+        )
+
+    def _length_mistakes(self) -> Iterator[Mistake]:
+        if self.model.type is None or self.model.from_ is not None:
+            return
+        limit = self.model.architecture().max_positions
+        for index, phase in enumerate(self.phases):
+            if phase.sequence_length > limit:
+                yield Mistake(
+                    f"phases[{index}].sequenceLength",
+                    str(phase.sequence_length),
+                    f"is more than the model's maxPositions {limit}",
+                    "lower it or raise model.config.maxPositions",
+                )
+
+
+TOKENIZER_DEFAULTS: Mapping[ModelType, tuple[TokenizerType, int]] = {
+    "bert": ("wordpiece", 30522),
+    "gpt2": ("bytebpe", 50257),
+}
+
+
+def resolve(config: RunConfig, *, precision: Precision, threads: int) -> RunConfig:
+    """Fill in everything that was left to another field or to the machine; idempotent."""
+    assert config.model.type is not None
+    tokenizer = config.tokenizer
+    if tokenizer.from_ is None:
+        kind, _ = TOKENIZER_DEFAULTS[config.model.type]
+        training = tokenizer.train or TokenizerTraining()
+        sizes = dict(TOKENIZER_DEFAULTS.values())
+        filled = dataclasses.replace(
+            training,
+            type=training.type or kind,
+            vocab_size=training.vocab_size or sizes[training.type or kind],
+        )
+        tokenizer = TokenizerConfig(train=filled)
+    return dataclasses.replace(
+        config,
+        precision=precision if config.precision == "auto" else config.precision,
+        threads_per_process=threads
+        if config.threads_per_process == "auto"
+        else config.threads_per_process,
+        objective=config.objective or OBJECTIVES[config.model.type],
+        tokenizer=tokenizer,
+    )
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """The part of a configuration that decides the weights: runs with equal identities may share an
+    output folder. Where results go, how often they are saved or looked at, is not part of it."""
+    kept = document(config)
+    for name in ("output", "checkpoint", "evaluate", "threadsPerProcess"):
+        kept.pop(name, None)
+    kept["data"].pop("cache", None)
+    return dict(kept)
+
+
+def fingerprint(plain: Any) -> str:
+    """sha256 of a plain document in canonical JSON: equal documents, equal fingerprints."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def config_hash(config: RunConfig) -> str:
+    return fingerprint(identity(config))
+
+
+def volume_claims(config: RunConfig) -> tuple[str, ...]:
+    """Every volume claim that the configuration reads or writes."""
+    places = [*config.data.train, *config.data.validation.files, config.output.to]
+    places += [p for p in (config.data.cache, config.tokenizer.from_, config.model.from_) if p]
+    return claims(places)

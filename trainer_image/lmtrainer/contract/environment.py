@@ -1,0 +1,130 @@
+"""The environment of a node: what an operator, or the local runner, sets for the launcher.
+
+The names of the group are those of torchrun; all others begin with LMTRAINER_.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+NODE_RANK = "NODE_RANK"
+NNODES = "NNODES"
+NPROC_PER_NODE = "NPROC_PER_NODE"
+MASTER_ADDR = "MASTER_ADDR"
+MASTER_PORT = "MASTER_PORT"
+JOB_UID = "LMTRAINER_JOB_UID"
+ATTEMPT = "LMTRAINER_ATTEMPT"
+CLAIMS = "LMTRAINER_CLAIMS"
+STATUS_PORT = "LMTRAINER_STATUS_PORT"
+NODE_DIR = "LMTRAINER_NODE_DIR"
+TERMINATION_LOG = "LMTRAINER_TERMINATION_LOG"
+GRACE_SECONDS = "LMTRAINER_GRACE_SECONDS"
+RENDEZVOUS_SECONDS = "LMTRAINER_RENDEZVOUS_SECONDS"
+CONTRACT = "LMTRAINER_CONTRACT"
+
+# Set by the launcher for its ranks, as torchrun does; a user may set none of them.
+RANK_NAMES = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
+    "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
+    "ROLE_NAME",
+)
+
+RESERVED_NAMES = frozenset({NODE_RANK, NNODES, NPROC_PER_NODE, *RANK_NAMES})
+RESERVED_PREFIXES = ("MASTER_", "LOCAL_", "GROUP_", "ROLE_", "TORCHELASTIC_", "PET_", "LMTRAINER_")
+FORBIDDEN_PREFIXES = ("LD_", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeEnvironment:
+    """What one node is told. Ports may be 0: the launcher takes a free one and announces it
+    (`announcement.Announcement`)."""
+
+    job_uid: str
+    attempt: int
+    node_rank: int = 0
+    nnodes: int = 1
+    nproc_per_node: int = 1
+    master_addr: str = "127.0.0.1"
+    master_port: int = 29500
+    status_port: int = 8080
+    claims: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Volume claim -> the folder where this node sees it."""
+    node_dir: str = "/run/lmtrainer"
+    """The node's own writable folder: reports of ranks, never results."""
+    termination_log: str = "/dev/termination-log"
+    grace_seconds: float = 30.0
+    """Between SIGTERM and SIGKILL of the ranks; shorter than the grace period of the pod."""
+    rendezvous_seconds: float = 600.0
+    """How long the group may take to form."""
+
+    @property
+    def world_size(self) -> int:
+        return self.nnodes * self.nproc_per_node
+
+    @property
+    def is_master(self) -> bool:
+        return self.node_rank == 0
+
+
+def to_env(node: NodeEnvironment) -> dict[str, str]:
+    """Variables for the launcher's process."""
+    return {
+        CONTRACT: "1",
+        NODE_RANK: str(node.node_rank),
+        NNODES: str(node.nnodes),
+        NPROC_PER_NODE: str(node.nproc_per_node),
+        MASTER_ADDR: node.master_addr,
+        MASTER_PORT: str(node.master_port),
+        JOB_UID: node.job_uid,
+        ATTEMPT: str(node.attempt),
+        CLAIMS: json.dumps(dict(sorted(node.claims.items()))),
+        STATUS_PORT: str(node.status_port),
+        NODE_DIR: node.node_dir,
+        TERMINATION_LOG: node.termination_log,
+        GRACE_SECONDS: f"{node.grace_seconds:g}",
+        RENDEZVOUS_SECONDS: f"{node.rendezvous_seconds:g}",
+    }
+
+
+def from_env(env: Mapping[str, str]) -> NodeEnvironment:
+    """Read what `to_env` wrote; ValueError names the variable that is missing or wrong."""
+    if env.get(CONTRACT, "1") != "1":
+        raise ValueError(f"{CONTRACT}: this trainer speaks contract 1, the job {env[CONTRACT]!r}")
+    claims = json.loads(env.get(CLAIMS, "{}"))
+    return NodeEnvironment(
+        job_uid=_text(env, JOB_UID),
+        attempt=_whole(env, ATTEMPT, 1),
+        node_rank=_whole(env, NODE_RANK, 0),
+        nnodes=_whole(env, NNODES, 1),
+        nproc_per_node=_whole(env, NPROC_PER_NODE, 1),
+        master_addr=_text(env, MASTER_ADDR),
+        master_port=_whole(env, MASTER_PORT, 0),
+        status_port=_whole(env, STATUS_PORT, 0),
+        claims=MappingProxyType({str(name): str(folder) for name, folder in claims.items()}),
+        node_dir=_text(env, NODE_DIR),
+        termination_log=_text(env, TERMINATION_LOG),
+        grace_seconds=float(_text(env, GRACE_SECONDS)),
+        rendezvous_seconds=float(_text(env, RENDEZVOUS_SECONDS)),
+    )
+
+
+def _text(env: Mapping[str, str], name: str) -> str:
+    if not env.get(name):
+        raise ValueError(f"{name}: must be set; start nodes through `lmjob run` or the operator")
+    return env[name]
+
+
+def _whole(env: Mapping[str, str], name: str, minimum: int) -> int:
+    text = _text(env, name)
+    if not text.isdigit() or int(text) < minimum:
+        raise ValueError(f"{name}: must be an integer >= {minimum} (got {text!r})")
+    return int(text)
