@@ -1,4 +1,4 @@
-"""Faults that end a process in a known way. Anything else that is raised is a failure of its own."""
+"""Faults that end a process in a known way; anything else raised is a failure of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lmtrainer.contract.exits import ExitType
 
 
 class UserError(Exception):
-    """The configuration or the data cannot be used; the message says what, where and the way out."""
+    """The configuration or the data cannot be used; the message says what, and the way out."""
 
 
 class FencedError(Exception):

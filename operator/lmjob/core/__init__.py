@@ -1,1 +1,1 @@
-"""Values in, values out: no clock, no files, no processes, no Kubernetes. import-linter holds it."""
+"""Values in, values out: no clock, files, processes or Kubernetes. import-linter holds it."""
