@@ -52,7 +52,7 @@ class OptimizerConfig:
     beta1: float = setting(0.9, "decay of the first moment", minimum=0, below=1)
     beta2: float = setting(0.999, "decay of the second moment", minimum=0, below=1)
     epsilon: float = setting(1e-8, "added to the root of the second moment", above=0)
-    clip_norm: float | None = setting(1.0, "largest gradient norm; 0 for no clipping", minimum=0)
+    clip_norm: float = setting(1.0, "largest gradient norm; 0 for no clipping", minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)

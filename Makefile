@@ -1,0 +1,57 @@
+# `make help` lists the targets. Everything is installed into $(VENV), nothing beside it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
+PROJECTS := pyproject.toml constraints.txt operator/pyproject.toml trainer_image/pyproject.toml
+
+.PHONY: help demo test test-fast verify format bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/demo.installed  ## train and evaluate a small BERT on this machine (minutes)
+	$(BIN)/lmjob run manifests/examples/quickstart.yaml
+
+test: $(VENV)/test.installed  ## every test that needs no cluster
+	$(BIN)/pytest
+
+test-fast: $(VENV)/test.installed  ## the tests that start no trainer
+	$(BIN)/pytest -m "not slow and not demo"
+
+verify: $(VENV)/verify.installed  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/verify.installed  ## format the code and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/bench.installed  ## the trainer beside HF Trainer, in one run
+	$(BIN)/python -m tests.benchmarks train
+
+clean:  ## remove the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/demo.installed: $(VENV)/bin/python $(PROJECTS)
+	$(INSTALL) --editable './trainer_image[train]' --editable './operator[local]'
+	touch $@
+
+$(VENV)/test.installed: $(VENV)/demo.installed
+	$(INSTALL) --group test
+	touch $@
+
+$(VENV)/verify.installed: $(VENV)/test.installed
+	$(INSTALL) --group verify
+	touch $@
+
+$(VENV)/bench.installed: $(VENV)/test.installed
+	$(INSTALL) --group bench
+	touch $@

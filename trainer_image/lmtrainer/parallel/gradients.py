@@ -1,0 +1,59 @@
+"""Data parallelism: every rank holds the weights, gradients are averaged during backward.
+
+Built on DistributedDataParallel, which overlaps the exchange with backward. It lays its buckets out
+anew after the first backward pass of a process; a run that was stopped and continued would then sum
+gradients in another order than one that was not, and end with other weights in the last bits. So
+`wrap` spends one backward pass on a fixed row before the first step: every step of every process
+sees the final layout.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lmtrainer.models.objective import DeviceBatch
+from lmtrainer.parallel.world import World
+
+_WARM_UP_LENGTHS = (5, 7)
+
+
+def wrap(objective: nn.Module, world: World) -> nn.Module:
+    """The module to call for the loss. Weights of rank 0 are sent to all."""
+    if world.world_size == 1:
+        return objective
+    devices = [world.device.index] if world.device.type == "cuda" else None
+    module = DistributedDataParallel(
+        objective, device_ids=devices, gradient_as_bucket_view=True, broadcast_buffers=False
+    )
+    _fix_buckets(module, world.device)
+    return module
+
+
+def without_exchange(module: nn.Module) -> AbstractContextManager[Any]:
+    """Backward passes inside add gradients up without exchanging them."""
+    if isinstance(module, DistributedDataParallel):
+        return module.no_sync()
+    return nullcontext()
+
+
+def _fix_buckets(module: DistributedDataParallel, device: torch.device) -> None:
+    for _ in range(2):  # the layout is decided in the first backward and taken in the next forward
+        module(_warm_up_row(device)).backward()
+    module.zero_grad(set_to_none=False)
+
+
+def _warm_up_row(device: torch.device) -> DeviceBatch:
+    total = sum(_WARM_UP_LENGTHS)
+    positions = torch.cat([torch.arange(length) for length in _WARM_UP_LENGTHS])
+    return DeviceBatch(
+        torch.zeros(1, total, dtype=torch.int64, device=device),
+        positions[None].to(device),
+        _WARM_UP_LENGTHS,
+        torch.arange(0, total, 2, device=device),
+        torch.zeros((total + 1) // 2, dtype=torch.int64, device=device),
+    )

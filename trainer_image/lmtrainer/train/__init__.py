@@ -1,0 +1,1 @@
+"""The training loop: one step, one phase, what is told about it, and what it leaves behind."""
