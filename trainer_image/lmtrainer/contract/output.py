@@ -1,0 +1,14 @@
+"""Where a run writes: the one rule for the folder's name, for the trainer and for who starts it."""
+
+from __future__ import annotations
+
+RUN_FILE = "run.json"
+"""Identity of the run that owns an output folder."""
+
+EVALUATION_FILE = "evaluation.json"
+"""What the evaluation measured, for people and programs."""
+
+
+def folder_beside(folder: str, job_uid: str) -> str:
+    """The folder of a run with `resume: never` whose own folder belongs to another run."""
+    return f"{folder.rstrip('/')}-{job_uid[:8]}"
