@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from lmtrainer.config.mistakes import Mistake
+from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.schema import required, setting
 from lmtrainer.config.sources import location_mistakes
 
@@ -23,7 +22,8 @@ class ValidationConfig:
 
     def mistakes(self) -> Iterator[Mistake]:
         if (self.share is None) == (not self.files):
-            yield Mistake("", "", "needs either share or files, not both", "give one of them")
+            both = ("share", "files")
+            yield Mistake("", "", "needs either share or files", "give one of them", about=both)
         yield from location_mistakes("files", self.files)
 
 
@@ -52,6 +52,8 @@ class DataConfig:
         if self.cache is not None:
             yield from location_mistakes("cache", (self.cache,), writable=True)
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
-            yield Mistake("encoding", f'"{self.encoding}"', "unknown encoding", 'such as "utf-8"')
+            "text".encode(self.encoding)
+        except (LookupError, ValueError):
+            yield Mistake(
+                "encoding", show(self.encoding), "unknown encoding", 'such as "utf-8" or "latin-1"'
+            )

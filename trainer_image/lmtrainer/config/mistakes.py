@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 MAX_SHOWN = 60
 """Longest value that a message repeats, in characters."""
+
+LONGEST_GUESSED = 60
+"""A longer unknown word is no slip of the pen: nothing like it is looked for."""
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,59}")
 
 
 @dataclass(frozen=True)
@@ -18,15 +26,22 @@ class Mistake:
     value: str
     rule: str
     way_out: str = ""
+    about: tuple[str, ...] = ()
+    """Other fields that the rule compares: if one of them is wrong itself, this is not said."""
 
     def __str__(self) -> str:
         shown = f" (got {self.value})" if self.value else ""
         way_out = f"; {self.way_out}" if self.way_out else ""
         return f"{self.field}: {self.rule}{shown}{way_out}"
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (self.field, *self.about)
+
     def under(self, path: str) -> Mistake:
         """The same mistake seen from the object that holds this one at `path`."""
-        return dataclasses.replace(self, field=join(path, self.field))
+        about = tuple(join(path, place) for place in self.about)
+        return dataclasses.replace(self, field=join(path, self.field), about=about)
 
 
 class MistakesError(ValueError):
@@ -43,6 +58,29 @@ def join(path: str, name: str) -> str:
     return f"{path}{name}" if name.startswith("[") else f"{path}.{name}"
 
 
+def key_place(path: str, key: object) -> str:
+    """The place of a key that a user chose: dotted if it is a plain word, else in brackets."""
+    if isinstance(key, str) and _PLAIN_KEY.fullmatch(key):
+        return join(path, key)
+    return f"{path}[{show(key)}]"
+
+
+def overlap(one: str, other: str) -> bool:
+    """Is one of two places the other one, or inside it?"""
+    short, long = sorted((one, other), key=len)
+    inside = long[len(short) : len(short) + 1] in ("", ".", "[")
+    return not short or (long.startswith(short) and inside)
+
+
+def close_word(word: object, known: Iterable[str]) -> str:
+    """The known word that was probably meant, or ""."""
+    if not isinstance(word, str) or len(word) > LONGEST_GUESSED:
+        return ""
+    lowered = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[near[0]] if near else ""
+
+
 def show(value: object) -> str:
     """A value as a message repeats it: as JSON would write it, shortened, one line."""
     if isinstance(value, bool):
@@ -52,6 +90,16 @@ def show(value: object) -> str:
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list | tuple):
-        return f"a list of {len(value)}"
-    text = repr(value) if not isinstance(value, str) else '"' + ascii(value)[1:-1] + '"'
+        return f"a list of {len(value)}" if value else "an empty list"
+    if isinstance(value, int) and abs(value) >= 10**MAX_SHOWN:
+        return f"an integer of {value.bit_length()} bits"
+    text = _quoted(value) if isinstance(value, str) else _one_line(repr(value))
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "..."
+
+
+def _quoted(text: str) -> str:
+    return _one_line(json.dumps(text[: MAX_SHOWN + 1], ensure_ascii=False))
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

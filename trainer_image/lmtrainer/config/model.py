@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from lmtrainer.config.mistakes import Mistake
+from lmtrainer.config.mistakes import Mistake, close_word, show
 from lmtrainer.config.schema import setting
 from lmtrainer.config.sources import location_mistakes
 
 ModelType = Literal["bert", "gpt2"]
 Objective = Literal["mlm", "clm"]
+
+MAX_WIDTH = 131_072
+"""Widest model: eight times the widest that has been published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +39,21 @@ class ArchitectureChanges:
     """Changes to a preset; what is left out stays as the preset has it."""
 
     layers: int | None = setting(None, "transformer layers", minimum=1, maximum=1000)
-    hidden_size: int | None = setting(None, "width of the hidden states", minimum=1)
-    heads: int | None = setting(None, "attention heads; must divide hiddenSize", minimum=1)
+    hidden_size: int | None = setting(
+        None, "width of the hidden states", minimum=1, maximum=MAX_WIDTH
+    )
+    heads: int | None = setting(
+        None, "attention heads; must divide hiddenSize", minimum=1, maximum=MAX_WIDTH
+    )
     intermediate_size: int | None = setting(
         None,
         "width of the feed-forward part; left out, 4 x hiddenSize if hiddenSize is changed",
         minimum=1,
+        maximum=4 * MAX_WIDTH,
     )
-    max_positions: int | None = setting(None, "longest sequence the model can read", minimum=2)
+    max_positions: int | None = setting(
+        None, "longest sequence the model can read", minimum=4, maximum=1_048_576
+    )
     dropout: float | None = setting(None, "dropout of hidden states", minimum=0, below=1)
     attention_dropout: float | None = setting(None, "dropout of attention", minimum=0, below=1)
     layer_norm_epsilon: float | None = setting(None, "epsilon of the layer norms", above=0)
@@ -111,17 +121,41 @@ class ModelConfig:
             yield from location_mistakes("from", (self.from_,), single=True)
             if self.preset is not None or self.config != ArchitectureChanges():
                 yield Mistake(
-                    "from", "", "a saved model keeps its sizes", "remove preset and config"
+                    "from",
+                    f'"{self.from_}"',
+                    "a saved model keeps its sizes",
+                    "remove preset and config",
+                    about=("preset", "config"),
                 )
         if self.type is None:
             yield Mistake("type", "", "required", f"give type: {', '.join(PRESETS)}")
+            yield from self._given_size_mistakes()
             return
         presets = PRESETS[self.type]
         if self.preset is not None and self.preset not in presets:
-            yield Mistake("preset", f'"{self.preset}"', f"{self.type} has {', '.join(presets)}")
-            return
-        if self.from_ is None:
-            yield from _size_mistakes(self.architecture())
+            yield self._preset_mistake(self.preset, presets)
+            yield from self._given_size_mistakes()
+        elif self.from_ is None:
+            sizes = self.architecture()
+            yield from _size_mistakes(sizes.hidden_size, sizes.heads)
+
+    def sizes(self) -> Architecture | None:
+        """The sizes, or None where only the saved model knows them, or a mistake hides them."""
+        if self.type is None or self.from_ is not None:
+            return None
+        known = self.preset is None or self.preset in PRESETS[self.type]
+        return self.architecture() if known else None
+
+    def _preset_mistake(self, preset: str, presets: Iterable[str]) -> Mistake:
+        rule = f"{self.type} has the presets {', '.join(presets)}"
+        near = close_word(preset, presets)
+        way_out = f'did you mean "{near}"?' if near else ""
+        return Mistake("preset", show(preset), rule, way_out, about=("type",))
+
+    def _given_size_mistakes(self) -> Iterator[Mistake]:
+        """Without a preset to fill the gaps, only what is written can be compared."""
+        if self.config.hidden_size is not None and self.config.heads is not None:
+            yield from _size_mistakes(self.config.hidden_size, self.config.heads)
 
     def architecture(self) -> Architecture:
         """The sizes of a model from scratch; without a preset `base` (bert) or `small` (gpt2)."""
@@ -138,14 +172,15 @@ class ModelConfig:
         return dataclasses.replace(preset, **changes)
 
 
-def _size_mistakes(sizes: Architecture) -> Iterator[Mistake]:
-    rest = sizes.hidden_size % sizes.heads
+def _size_mistakes(hidden_size: int, heads: int) -> Iterator[Mistake]:
+    rest = hidden_size % heads
     if rest:
-        below, above = sizes.hidden_size - rest, sizes.hidden_size - rest + sizes.heads
+        below, above = hidden_size - rest, hidden_size - rest + heads
         near = " or ".join(str(size) for size in (below, above) if size > 0)
         yield Mistake(
             "config.hiddenSize",
-            str(sizes.hidden_size),
-            f"is not divisible by heads {sizes.heads}",
+            str(hidden_size),
+            f"is not divisible by heads {heads}",
             f"nearest {near}",
+            about=("config.heads", "preset"),
         )

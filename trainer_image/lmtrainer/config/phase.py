@@ -22,8 +22,12 @@ class Phase:
         pattern=r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?",
         pattern_help="must be lower-case letters, digits and '-', at most 30 characters",
     )
-    steps: int | None = setting(None, "optimizer steps of the phase", minimum=1)
-    epochs: float | None = setting(None, "passes over the training text, instead of steps", above=0)
+    steps: int | None = setting(
+        None, "optimizer steps of the phase", minimum=1, maximum=1_000_000_000
+    )
+    epochs: float | None = setting(
+        None, "passes over the training text, instead of steps", above=0, maximum=1_000_000
+    )
     sequence_length: int = setting(
         128, "longest sequence, special tokens included", minimum=4, maximum=1_048_576
     )
@@ -43,17 +47,26 @@ class Phase:
 
     def mistakes(self) -> Iterator[Mistake]:
         if self.steps is not None and self.epochs is not None:
-            yield Mistake("steps", str(self.steps), "steps and epochs are both given", "give one")
+            rule = "steps and epochs are both given"
+            yield Mistake("steps", str(self.steps), rule, "give one", about=("epochs",))
         if self.steps is None and self.epochs is None:
-            yield Mistake("steps", "", "required", "give steps or epochs")
+            yield Mistake("steps", "", "required", "give steps or epochs", about=("epochs",))
         if self.steps is not None and (self.warmup_steps or 0) > self.steps:
-            yield Mistake("warmupSteps", str(self.warmup_steps), f"is more than steps {self.steps}")
+            yield Mistake(
+                "warmupSteps",
+                str(self.warmup_steps),
+                f"is more than steps {self.steps}",
+                "lower it or train longer",
+                about=("steps",),
+            )
         micro = self.micro_batch_size
         if isinstance(micro, int) and micro > self.global_batch_size:
             yield Mistake(
                 "microBatchSize",
                 str(micro),
                 f"is more than globalBatchSize {self.global_batch_size}",
+                "lower it",
+                about=("globalBatchSize",),
             )
 
 
@@ -88,4 +101,5 @@ def batch_mistakes(phase: Phase, world_size: int) -> Iterator[Mistake]:
             str(size),
             f"must be a multiple of {unit}: microBatchSize {micro} x {world_size} processes",
             f"{' or '.join(map(str, near))} fits",
+            about=("microBatchSize",),
         )

@@ -1,25 +1,33 @@
-"""Reads a plain mapping as a settings class, strictly: all mistakes at once, nothing guessed."""
+"""Reads a plain mapping as a settings class, strictly: all mistakes at once, nothing guessed.
+
+Reading always yields an object: what cannot be read is replaced by its default or an empty value,
+so that the rules between the other fields are still checked. What those rules say about a place
+that is wrong already is dropped. If there was any mistake, the object is never handed out.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
-import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
-from lmtrainer.config.mistakes import Mistake, MistakesError, join, show
-from lmtrainer.config.schema import Rule, fields
+from lmtrainer.config.mistakes import (
+    Mistake,
+    MistakesError,
+    close_word,
+    join,
+    key_place,
+    overlap,
+    show,
+)
+from lmtrainer.config.scalars import MAX_STRING, read_scalar
+from lmtrainer.config.schema import Field, Rule, fields, refusals
+
+__all__ = ["MAX_STRING", "parse"]
 
 T = TypeVar("T")
-
-MAX_STRING = 4096
-"""Longest string of a document, in characters: longer ones are mistakes or attacks."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
 def parse(cls: type[T], raw: object, path: str = "") -> T:
@@ -34,23 +42,54 @@ def parse(cls: type[T], raw: object, path: str = "") -> T:
 def _read_object(cls: type, raw: object, path: str, mistakes: list[Mistake]) -> object:
     if not isinstance(raw, Mapping):
         mistakes.append(Mistake(path or cls.__name__, show(raw), "must be an object"))
-        return None
+        return _stand_in(cls)
     before = len(mistakes)
     known = {f.key: f for f in fields(cls)}
-    mistakes.extend(_unknown(str(key), tuple(known), path) for key in raw if key not in known)
+    mistakes.extend(_unknown(key, cls, path) for key in raw if key not in known)
     values = {}
     for f in known.values():
-        where = join(path, f.key)
-        if raw.get(f.key) is not None:
-            values[f.name] = _read(f.kind, raw[f.key], where, f.rule, mistakes)
+        found = len(mistakes)
+        value = _read_field(f, raw.get(f.key), path, mistakes)
+        if value is not None and (len(mistakes) == found or _is_container(value)):
+            values[f.name] = value
         elif f.must:
-            way_out = f.rule.way_out or f"give {f.key}: {f.rule.help}"
-            mistakes.append(Mistake(where, "", "required", way_out))
-    if len(mistakes) > before:
-        return None
+            values[f.name] = _stand_in(f.kind)
     value = cls(**values)
-    mistakes.extend(mistake.under(path) for mistake in _own_mistakes(value))
+    wrong = [place for mistake in mistakes[before:] for place in mistake.places]
+    for mistake in _own_mistakes(value):
+        seen = mistake.under(path)
+        if not any(overlap(place, other) for place in seen.places for other in wrong):
+            mistakes.append(seen)
     return value
+
+
+def _read_field(f: Field, raw: object, path: str, mistakes: list[Mistake]) -> Any:
+    where = join(path, f.key)
+    if raw is not None:
+        return _read(f.kind, raw, where, f.rule, mistakes)
+    if f.must:
+        way_out = f.rule.way_out or f"give {f.key}: {f.rule.help}"
+        mistakes.append(Mistake(where, "", "required", way_out))
+    return None
+
+
+def _is_container(value: object) -> bool:
+    return isinstance(value, tuple | Mapping) or dataclasses.is_dataclass(value)
+
+
+def _stand_in(kind: Any) -> Any:
+    """Some value of a type, in place of one that could not be read."""
+    if dataclasses.is_dataclass(kind):
+        needed = {f.name: _stand_in(f.kind) for f in fields(typing.cast(type, kind)) if f.must}
+        return typing.cast(type, kind)(**needed)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return None if type(None) in inner else _stand_in(inner[0])
+    if origin is Literal:
+        return inner[0]
+    if origin is not None:
+        return () if origin is tuple else types.MappingProxyType({})
+    return None if kind is Any else kind()
 
 
 def _own_mistakes(value: object) -> Iterable[Mistake]:
@@ -58,13 +97,17 @@ def _own_mistakes(value: object) -> Iterable[Mistake]:
     return typing.cast(Iterable[Mistake], rules_between_fields())
 
 
-def _unknown(key: str, known: tuple[str, ...], path: str) -> Mistake:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    way_out = (
-        f"did you mean {join(path, near[0])}?" if near else f"known fields: {', '.join(known)}"
-    )
-    name = key if re.fullmatch(r"[\w.\-/]{1,60}", key) else show(key)
-    return Mistake(join(path, name), "", "unknown field", way_out)
+def _unknown(key: object, cls: type, path: str) -> Mistake:
+    where = key_place(path, key)
+    reason = refusals(cls).get(str(key))
+    if reason:
+        return Mistake(where, "", "cannot be set", reason)
+    known = [f.key for f in fields(cls)]
+    near = close_word(key, known)
+    if not near:
+        return Mistake(where, "", "unknown field", f"known fields: {', '.join(known)}")
+    meant = join(path, near)
+    return Mistake(where, "", "unknown field", f"did you mean {meant}?", about=(meant,))
 
 
 def _read(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]) -> Any:
@@ -79,7 +122,7 @@ def _read(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]
         return _read_mapping(typing.get_args(kind)[1], raw, path, rule, mistakes)
     if dataclasses.is_dataclass(kind):
         return _read_object(typing.cast(type, kind), raw, path, mistakes)
-    return _read_scalar(kind, raw, path, rule, mistakes)
+    return read_scalar(kind, raw, path, rule, mistakes)
 
 
 def _read_union(
@@ -91,7 +134,7 @@ def _read_union(
         w for kind in rest if typing.get_origin(kind) is Literal for w in typing.get_args(kind)
     ]
     others = [kind for kind in rest if typing.get_origin(kind) is not Literal]
-    if raw in words or not others:
+    if (isinstance(raw, str) and raw in words) or not others:
         return _read_choice(tuple(words), raw, path, mistakes)
     found: list[Mistake] = []
     value = _read(others[0], raw, path, rule, found)
@@ -103,111 +146,44 @@ def _read_union(
 def _read_choice(words: tuple[Any, ...], raw: object, path: str, mistakes: list[Mistake]) -> Any:
     if isinstance(raw, str) and raw in words:
         return raw
-    near = difflib.get_close_matches(str(raw), words, n=1, cutoff=0.5)
-    way_out = f'did you mean "{near[0]}"?' if near else ""
-    mistakes.append(Mistake(path, show(raw), f"must be one of {', '.join(words)}", way_out))
+    near = close_word(raw, words)
+    rule = f"must be one of {', '.join(words)}" if len(words) > 1 else f"must be {words[0]}"
+    mistakes.append(Mistake(path, show(raw), rule, f'did you mean "{near}"?' if near else ""))
     return None
 
 
 def _read_list(
     kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]
-) -> tuple[Any, ...] | None:
+) -> tuple[Any, ...]:
     if not isinstance(raw, list | tuple):
         mistakes.append(Mistake(path, show(raw), "must be a list"))
-        return None
+        return ()
     if len(raw) < rule.min_items:
         needed = f"needs at least {rule.min_items} item{'s' if rule.min_items > 1 else ''}"
         mistakes.append(Mistake(path, show(raw), needed, rule.way_out))
-        return None
+        return ()
     item_rule = dataclasses.replace(rule, min_items=0)
     return tuple(
-        _read(kind, item, f"{path}[{index}]", item_rule, mistakes) for index, item in enumerate(raw)
+        _read_item(kind, item, f"{path}[{index}]", item_rule, mistakes)
+        for index, item in enumerate(raw)
     )
+
+
+def _read_item(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]) -> Any:
+    found = len(mistakes)
+    value = _read(kind, raw, path, rule, mistakes)
+    return value if len(mistakes) == found or _is_container(value) else _stand_in(kind)
 
 
 def _read_mapping(
     kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]
-) -> Mapping[str, Any] | None:
+) -> Mapping[str, Any]:
     if not isinstance(raw, Mapping):
         mistakes.append(Mistake(path, show(raw), "must be an object"))
-        return None
-    for key in raw:
-        _read_scalar(str, key, path, Rule(help=""), mistakes)
-    return types.MappingProxyType(
-        {
-            str(key): _read(kind, item, join(path, str(key)), rule, mistakes)
-            for key, item in raw.items()
-        }
-    )
-
-
-def _read_scalar(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]) -> Any:
-    checks: Mapping[Any, Callable[[object], str]] = {
-        bool: lambda v: "" if isinstance(v, bool) else "must be true or false",
-        int: _integer_fault,
-        float: _number_fault,
-        str: lambda v: "" if isinstance(v, str) else "must be a string",
-    }
-    if kind is Any:
-        return raw
-    fault = checks[kind](raw)
-    if fault:
-        way_out = "remove the quotes and spaces" if _looks_numeric(raw) else ""
-        mistakes.append(Mistake(path, _typed(raw), fault, way_out))
-        return None
-    value = kind(raw)
-    fault = _text_fault(value, rule) if kind is str else _range_fault(value, rule)
-    if fault:
-        mistakes.append(Mistake(path, show(raw), fault, rule.way_out))
-    return value
-
-
-def _typed(raw: object) -> str:
-    return f"string {show(raw)}" if isinstance(raw, str) else show(raw)
-
-
-def _looks_numeric(raw: object) -> bool:
-    if not isinstance(raw, str):
-        return False
-    try:
-        float(raw)
-    except ValueError:
-        return False
-    return True
-
-
-def _integer_fault(value: object) -> str:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    whole = whole or (isinstance(value, float) and value.is_integer())
-    return "" if whole else "must be an integer"
-
-
-def _number_fault(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "must be a number"
-    return "" if math.isfinite(value) else "must be a finite number"
-
-
-def _range_fault(value: Any, rule: Rule) -> str:
-    if rule.minimum is not None and value < rule.minimum:
-        return f"must be >= {rule.minimum:g}"
-    if rule.above is not None and value <= rule.above:
-        return f"must be > {rule.above:g}"
-    if rule.maximum is not None and value > rule.maximum:
-        return f"must be <= {rule.maximum:g}"
-    if rule.below is not None and value >= rule.below:
-        return f"must be < {rule.below:g}"
-    return ""
-
-
-def _text_fault(value: str, rule: Rule) -> str:
-    if len(value) > MAX_STRING:
-        return f"must be at most {MAX_STRING} characters, has {len(value)}"
-    control = _CONTROL.search(value)
-    if control:
-        return (
-            f"must not hold control characters; U+{ord(control.group()):04X} at {control.start()}"
-        )
-    if rule.pattern and not re.fullmatch(rule.pattern, value):
-        return rule.pattern_help or f"must match {rule.pattern}"
-    return ""
+        return types.MappingProxyType({})
+    values = {}
+    for key, item in raw.items():
+        where = key_place(path, key)
+        read_scalar(str, key, where, Rule(help=""), mistakes)
+        values[str(key)] = _read_item(kind, item, where, rule, mistakes)
+    return types.MappingProxyType(values)

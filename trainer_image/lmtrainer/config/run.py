@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lmtrainer.config.data import DataConfig
-from lmtrainer.config.mistakes import Mistake
+from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.model import OBJECTIVES, ModelConfig, ModelType, Objective
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.schema import document, required, setting
@@ -40,7 +41,8 @@ class MaskingConfig:
     def mistakes(self) -> Iterator[Mistake]:
         if self.masked + self.random > 1:
             total = f"{self.masked + self.random:g}"
-            yield Mistake("random", f"{self.random:g}", f"masked + random is {total}, above 1")
+            rule = f"masked + random is {total}, above 1"
+            yield Mistake("random", f"{self.random:g}", rule, "lower one", about=("masked",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,8 @@ class EvaluateConfig:
     def mistakes(self) -> Iterator[Mistake]:
         for index, text in enumerate(self.fill):
             if "[MASK]" not in text:
-                yield Mistake(f"fill[{index}]", f'"{text[:40]}"', "has no [MASK] to fill in")
+                way_out = "write [MASK] where the model shall put a word"
+                yield Mistake(f"fill[{index}]", show(text), "has no [MASK] to fill in", way_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,38 +114,61 @@ class RunConfig:
         "CPU threads of one process; results are bit-equal only for the same number",
         minimum=1,
     )
-    data: DataConfig = required("the text")
+    data: DataConfig = required(
+        "the text", way_out='give the text, such as data: {train: ["pvc://corpus/wiki/*.txt"]}'
+    )
     tokenizer: TokenizerConfig = setting(TokenizerConfig, "the tokenizer")
-    model: ModelConfig = required("give model.type or model.from")
+    model: ModelConfig = required("the model", way_out="give model.type, such as bert")
     objective: Objective | None = setting(None, "left out, mlm for bert and clm for gpt2")
     masking: MaskingConfig = setting(MaskingConfig, "masks of the mlm objective")
-    phases: tuple[Phase, ...] = required("phases of training, in order", min_items=1)
+    phases: tuple[Phase, ...] = required(
+        "phases of training, in order",
+        min_items=1,
+        way_out="give at least one, such as phases: [{name: main, steps: 9000}]",
+    )
     optimizer: OptimizerConfig = setting(OptimizerConfig, "the optimizer")
     evaluate: EvaluateConfig = setting(EvaluateConfig, "evaluation")
     checkpoint: CheckpointConfig = setting(CheckpointConfig, "checkpoints")
-    output: OutputConfig = required("where the results go")
+    output: OutputConfig = required(
+        "where the results go",
+        way_out='name a folder, such as output: {to: "pvc://results/my-model"}',
+    )
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from self._objective_mistakes()
         yield from self._length_mistakes()
-        seen: set[str] = set()
-        for index, phase in enumerate(self.phases):
-            if phase.name in seen:
-                yield Mistake(f"phases[{index}].name", f'"{phase.name}"', "is used twice")
-            seen.add(phase.name)
+        yield from self._fill_mistakes()
+        names = [phase.name for phase in self.phases]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                way_out = "checkpoints carry the name: give each phase its own"
+                yield Mistake(f"phases[{index}].name", show(name), "is used twice", way_out)
 
     def _objective_mistakes(self) -> Iterator[Mistake]:
         if self.model.type is None or self.objective in (None, OBJECTIVES[self.model.type]):
             return
         fits = OBJECTIVES[self.model.type]
         yield Mistake(
-            "objective", f'"{self.objective}"', f"{self.model.type} trains {fits}", f"use {fits}"
+            "objective",
+            f'"{self.objective}"',
+            f"{self.model.type} trains {fits}",
+            f"use {fits}, or leave it out",
+            about=("model.type",),
         )
 
+    def _fill_mistakes(self) -> Iterator[Mistake]:
+        if self.evaluate.fill and self.model.type and OBJECTIVES[self.model.type] != "mlm":
+            yield Mistake(
+                "evaluate.fill",
+                show(self.evaluate.fill),
+                f"{self.model.type} has no [MASK] to fill in",
+                "remove it, or train a masked model such as bert",
+                about=("model.type",),
+            )
+
     def _length_mistakes(self) -> Iterator[Mistake]:
-        if self.model.type is None or self.model.from_ is not None:
-            return
-        limit = self.model.architecture().max_positions
+        sizes = self.model.sizes()
+        limit = sizes.max_positions if sizes else math.inf
         for index, phase in enumerate(self.phases):
             if phase.sequence_length > limit:
                 yield Mistake(
@@ -150,6 +176,7 @@ class RunConfig:
                     str(phase.sequence_length),
                     f"is more than the model's maxPositions {limit}",
                     "lower it or raise model.config.maxPositions",
+                    about=("model.type", "model.preset", "model.config.maxPositions"),
                 )
 
 

@@ -5,9 +5,13 @@ schema of the custom resource is generated from the same declarations. `reading.
 
 A class declares its fields as keyword-only dataclass fields with types out of: bool, int, float,
 str, Literal[...], another such class, `X | None`, `int | Literal["auto"]`, tuple[X, ...],
-Mapping[str, X]. Names are snake_case in Python and camelCase in documents (`from_` is `from`).
+Mapping[str, X], or a subclass of str with a method `from_document(raw)` that returns itself or
+raises ValueError(rule, way out). Names are snake_case in Python and camelCase in documents (`from_`
+is `from`).
+
 Rules between fields go into a method `mistakes(self) -> Iterable[Mistake]`, whose field names are
-relative to the object.
+relative to the object; a rule that compares fields names the others in `Mistake.about`. The class
+attribute `refused` maps names that people try, and must not, to the reason.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import functools
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from lmtrainer.config.mistakes import join
 
@@ -101,3 +105,8 @@ def fields(cls: type) -> tuple[Field, ...]:
         rule = f.metadata.get("rule") or Rule(help="")
         found.append(Field(f.name, camel(f.name), kinds[f.name], rule, must))
     return tuple(found)
+
+
+def refusals(cls: type) -> Mapping[str, str]:
+    """Names that `cls` refuses with a reason of their own -> the reason."""
+    return cast(Mapping[str, str], getattr(cls, "refused", {}))

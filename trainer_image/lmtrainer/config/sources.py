@@ -6,6 +6,7 @@ lies (contract.environment); `lmtrainer.text.sources` turns a location into file
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
 )
 
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<rest>.*)", re.DOTALL)
+_ONE_SLASH = re.compile(r"(pvc|sample):")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def parse_location(text: str) -> Location:
     if match is None:
         if not text.strip():
             raise ValueError("is empty; give a location such as pvc://corpus/wiki/*.txt")
+        if _ONE_SLASH.match(text):
+            raise ValueError("lacks a slash; write pvc://CLAIM/PATH or sample://NAME")
         return Location("file", "", text)
     scheme = SCHEMES.get(match["scheme"])
     if scheme is None or match["scheme"] == "file":
@@ -87,9 +91,22 @@ def location_mistakes(
         try:
             place = parse_location(text)
         except ValueError as fault:
-            yield Mistake(where, show(text), str(fault))
+            rule, _, way_out = str(fault).partition("; ")
+            yield Mistake(where, show(text), rule, way_out)
             continue
-        if writable and not SCHEMES[place.scheme].writable:
-            yield Mistake(where, show(text), "cannot be written to", "give a pvc:// folder")
-        if writable and re.search(r"[*?\[]", place.path):
-            yield Mistake(where, show(text), "must be one folder, not a pattern", "remove * ? [")
+        rule, way_out = _writing_fault(place) if writable else ("", "")
+        if rule:
+            yield Mistake(where, show(text), rule, way_out)
+
+
+def _writing_fault(place: Location) -> tuple[str, str]:
+    """Why nothing can be written there, and the way out; "" if it can."""
+    if not SCHEMES[place.scheme].writable:
+        return "cannot be written to", "give a pvc:// folder"
+    if re.search(r"[*?\[]", place.path):
+        return "must be one folder, not a pattern", "remove * ? ["
+    if place.scheme == "pvc" and posixpath.normpath(place.path) == ".":
+        return "is the whole claim", f"name a folder in it, such as {place}/my-model"
+    if place.scheme == "file" and posixpath.normpath(place.path) in ("/", "//"):
+        return "is the root of the file system", "name a folder, such as /data/results/my-model"
+    return "", ""

@@ -39,6 +39,7 @@ class TokenizerConfig:
 
     def mistakes(self) -> Iterator[Mistake]:
         if self.train is not None and self.from_ is not None:
-            yield Mistake("", "", "has both train and from", "give one of them")
+            both = ("train", "from")
+            yield Mistake("", "", "has both train and from", "give one of them", about=both)
         if self.from_ is not None:
             yield from location_mistakes("from", (self.from_,), single=True)
