@@ -1,0 +1,118 @@
+"""A group starts and ends as one: what one replica does to the whole attempt.
+
+Each finding is a fault of its own; `cause.first` picks the one that the job is told about.
+"""
+
+from __future__ import annotations
+
+from lmjob.core.fault import Fault, FaultReason, plain
+from lmjob.core.memory import Memory
+from lmjob.core.observed import Replica, Seen
+from lmjob.core.plan.shapes import ReplicaKey
+from lmtrainer.contract.exits import ExitType
+from lmtrainer.contract.reports import Termination
+
+_REASONS: dict[ExitType, FaultReason] = {
+    ExitType.USER_ERROR: "UserError",
+    ExitType.DISK_FULL: "DiskFull",
+    ExitType.FAILED: "RankFailed",
+    ExitType.KILLED: "RankKilled",
+    ExitType.FENCED: "Fenced",
+    ExitType.RENDEZVOUS_FAILED: "RendezvousFailed",
+    ExitType.INTERRUPTED: "Interrupted",
+    ExitType.PEER_LOST: "PeerLost",
+}
+
+_OWN_FAULTS = (ExitType.USER_ERROR, ExitType.DISK_FULL, ExitType.FAILED, ExitType.KILLED)
+
+
+def faults(memory: Memory, seen: Seen, now: float) -> tuple[Fault, ...]:
+    """Everything that ends this attempt: a replica that failed, was lost, is ending unasked, is
+    absent where it must not be, or is there where it must not be."""
+    found = [_fault_of(memory, replica, now) for replica in seen.members]
+    found += [
+        _fault(memory, key, "ReplicaDeleted", ExitType.INTERRUPTED, "is gone", now)
+        for key in _unexpectedly_absent(memory, seen)
+    ]
+    found += [
+        _fault(memory, r.key, "UnexpectedReplica", ExitType.FAILED, f"{r.uid} is one too many", now)
+        for r in _unexpected(memory, seen)
+    ]
+    return tuple(fault for fault in found if fault is not None)
+
+
+def confessions(memory: Memory, seen: Seen, now: float) -> tuple[Fault, ...]:
+    """Faults of a group that is being ended: only errors that a launcher itself wrote down count,
+    because the ends of the others are our own doing."""
+    found = [
+        _fault_of(memory, replica, now)
+        for replica in seen.members
+        if replica.state == "failed" and replica.termination and exit_type(replica) in _OWN_FAULTS
+    ]
+    return tuple(fault for fault in found if fault is not None)
+
+
+def exit_type(replica: Replica) -> ExitType:
+    """Why an ended replica ended: its last word, or else its exit code."""
+    word = replica.termination.exit_type if replica.termination else ""
+    if word in ExitType.__members__ and ExitType[word] is not ExitType.SUCCEEDED:
+        return ExitType[word]
+    if replica.exit_code:
+        return ExitType.from_code(replica.exit_code)
+    return ExitType.SUCCEEDED if replica.state == "succeeded" else ExitType.KILLED
+
+
+def _unexpectedly_absent(memory: Memory, seen: Seen) -> tuple[ReplicaKey, ...]:
+    if memory.group == "formed":
+        return seen.missing
+    leader = seen.stage.leader.key
+    return (leader,) if memory.group == "released" and leader in seen.missing else ()
+
+
+def _unexpected(memory: Memory, seen: Seen) -> tuple[Replica, ...]:
+    """Second incarnations of a replica, and followers behind a closed gate."""
+    doubles = [r for r in seen.members if len({other.uid for other in seen.of(r.key)}) > 1]
+    return tuple(doubles) + (seen.followers if memory.group == "gated" else ())
+
+
+def _fault_of(memory: Memory, replica: Replica, now: float) -> Fault | None:
+    if replica.state == "lost":
+        text = f"its node does not answer {replica.reason}"
+        return _fault(memory, replica, "NodeLost", ExitType.KILLED, text, now)
+    if replica.state == "terminating":
+        text = replica.reason or "is being ended from outside"
+        return _fault(memory, replica, "ReplicaDeleted", ExitType.INTERRUPTED, text, now)
+    if replica.state == "failed":
+        kind = exit_type(replica)
+        return _fault(memory, replica, _REASONS[kind], kind, _last_words(replica, kind), now)
+    return None
+
+
+def _last_words(replica: Replica, kind: ExitType) -> str:
+    word = replica.termination
+    if word is not None and word.failure is not None and word.failure.message:
+        return word.failure.message
+    return replica.reason or f"ended with {kind.name}"
+
+
+def _fault(
+    memory: Memory,
+    whose: Replica | ReplicaKey,
+    reason: FaultReason,
+    kind: ExitType,
+    text: str,
+    now: float,
+) -> Fault:
+    replica = whose if isinstance(whose, Replica) else None
+    word: Termination | None = replica.termination if replica else None
+    return Fault(
+        reason=reason,
+        replica=str(replica.key if replica else whose),
+        exit_type=kind.name,
+        message=plain(text),
+        rank=word.failure.rank if word and word.failure else None,
+        attempt=memory.attempt,
+        stage=memory.stage,
+        at=now,
+        disrupted=bool(replica and replica.disrupted),
+    )

@@ -1,0 +1,186 @@
+"""What is told about a job: its status document, the same from every backend.
+
+Conditions use the words of batch/v1 (Complete, Failed, Suspended) and of kstatus (Ready,
+Reconciling, Stalled). Nothing here is ever read back as truth about replicas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lmjob.core.fault import Fault
+from lmjob.core.memory import Memory
+from lmjob.core.observed import Observed, Seen, sort
+from lmjob.core.plan.shapes import JobPlan
+from lmjob.core.policy import startup
+from lmjob.core.words import fault_words, timestamp
+from lmtrainer.config import document
+from lmtrainer.contract.reports import Position, Progress
+
+Status = Mapping[str, Any]
+
+ConditionReason = Literal[
+    "AllStagesDone",
+    "NotDone",
+    "NotFailed",
+    "UserError",
+    "RestartBudgetSpent",
+    "Suspended",
+    "NotSuspended",
+    "MasterReady",
+    "MasterNotReady",
+    "WorkersReleased",
+    "WaitingForMaster",
+    "NoWorkers",
+    "Finished",
+    "Pending",
+    "MasterStarting",
+    "WorkersStarting",
+    "Running",
+    "Restarting",
+    "Suspending",
+]
+
+
+@dataclass(frozen=True)
+class Condition:
+    type: str
+    holds: bool
+    reason: ConditionReason
+    message: str = ""
+
+
+def report(
+    plan: JobPlan, memory: Memory, observed: Observed, now: float, previous: Status | None = None
+) -> Status:
+    """The status document. A condition keeps its lastTransitionTime while its status stays."""
+    seen = sort(plan, memory, observed) if memory.attempt else None
+    before = previous or {}
+    status: dict[str, Any] = {
+        "stage": memory.stage if memory.attempt else plan.stages[0].name,
+        "attempt": memory.attempt,
+        "restarts": memory.restarts,
+        "lostSteps": memory.lost_steps,
+        "planHash": plan.plan_hash,
+        "conditions": _conditions(plan, memory, seen, now, before),
+    }
+    progress = _progress(memory, seen, before)
+    if progress:
+        status["progress"] = progress
+    if memory.started_at:
+        status["startTime"] = timestamp(memory.started_at)
+    if memory.finished_at is not None and memory.final:
+        status["completionTime"] = timestamp(memory.finished_at)
+    if memory.last_fault is not None:
+        status["lastFault"] = _fault(memory.last_fault)
+    return status
+
+
+def _conditions(
+    plan: JobPlan, memory: Memory, seen: Seen | None, now: float, before: Status
+) -> list[dict[str, str]]:
+    old = {condition["type"]: condition for condition in before.get("conditions", ())}
+    found = []
+    for condition in (*_outcome(memory), *_group(plan, memory, seen), *_kstatus(memory)):
+        status = "True" if condition.holds else "False"
+        last = old.get(condition.type, {})
+        same = last.get("status") == status
+        found.append(
+            {
+                "type": condition.type,
+                "status": status,
+                "reason": condition.reason,
+                "message": condition.message,
+                "lastTransitionTime": last["lastTransitionTime"] if same else timestamp(now),
+            }
+        )
+    return found
+
+
+def _outcome(memory: Memory) -> Iterator[Condition]:
+    complete, failed, suspended = (
+        memory.outcome == word for word in ("complete", "failed", "suspended")
+    )
+    yield Condition("Complete", complete, "AllStagesDone" if complete else "NotDone")
+    yield Condition("Failed", failed, *_failure(memory))
+    yield Condition("Suspended", suspended, "Suspended" if suspended else "NotSuspended")
+
+
+def _failure(memory: Memory) -> tuple[ConditionReason, str]:
+    if memory.outcome != "failed":
+        return "NotFailed", ""
+    cause = fault_words(memory.last_fault) if memory.last_fault else ""
+    spent = memory.outcome_reason == "RestartBudgetSpent"
+    return ("RestartBudgetSpent" if spent else "UserError"), cause
+
+
+def _group(plan: JobPlan, memory: Memory, seen: Seen | None) -> Iterator[Condition]:
+    ready = seen is not None and startup.has_started(seen.leader)
+    yield Condition("MasterReady", ready, "MasterReady" if ready else "MasterNotReady")
+    workers = seen is not None and bool(seen.stage.followers)
+    released = workers and memory.group in ("released", "formed") and not memory.outcome
+    waiting: ConditionReason = "WaitingForMaster" if workers else "NoWorkers"
+    yield Condition("WorkersReleased", released, "WorkersReleased" if released else waiting)
+
+
+def _kstatus(memory: Memory) -> Iterator[Condition]:
+    """Ready as `kubectl wait` and Flux read a batch Job: running well, done or resting."""
+    reason = _activity(memory)
+    failed = memory.outcome == "failed"
+    settled = memory.outcome is not None or (bool(memory.attempt) and memory.group == "formed")
+    message = _failure(memory)[1]
+    yield Condition("Ready", settled and not failed, reason, message)
+    yield Condition("Reconciling", not settled, reason)
+    yield Condition("Stalled", failed, reason, message)
+
+
+def _activity(memory: Memory) -> ConditionReason:
+    if memory.outcome is not None:
+        return _failure(memory)[0] if memory.outcome == "failed" else _RESTING[memory.outcome]
+    return _ACTIVITY[memory.group] if memory.attempt else "Pending"
+
+
+_RESTING: Mapping[str, ConditionReason] = {"complete": "Finished", "suspended": "Suspended"}
+_ACTIVITY: Mapping[str, ConditionReason] = {
+    "gated": "MasterStarting",
+    "released": "WorkersStarting",
+    "formed": "Running",
+    "failing": "Restarting",
+    "suspending": "Suspending",
+}
+
+
+def _progress(memory: Memory, seen: Seen | None, before: Status) -> dict[str, Any]:
+    """Of the leader; the last one stays while nobody tells more of the same stage."""
+    durable = seen.durable if seen else memory.durable
+    shown = dict(before.get("progress", {})) if before.get("stage") == memory.stage else {}
+    if seen is not None and seen.progress is not None:
+        shown = _known(seen.progress)
+    if durable is not None:
+        shown["durable"] = _position(durable)
+    return shown
+
+
+def _known(progress: Progress) -> dict[str, Any]:
+    values = {
+        "activity": progress.activity,
+        "unit": progress.unit,
+        "done": progress.done,
+        "total": progress.total,
+        "loss": progress.loss,
+        "tokensPerSecond": progress.tokens_per_second,
+        "etaSeconds": progress.eta_seconds,
+        **(_position(progress.position) if progress.position else {}),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _position(position: Position) -> dict[str, Any]:
+    return {"phase": position.phase or str(position.phase_index), "step": position.step}
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    plain: dict[str, Any] = document(fault)
+    return {**plain, "at": timestamp(fault.at)}
