@@ -1,0 +1,40 @@
+"""Checkpoints: the state of training, whole and verified, or not at all. Called by `train`.
+
+    snapshot   what a checkpoint holds
+    tensors    tensors to and from safetensors, hashed on the way; no pickle anywhere
+    layout     names of the folders and what else lies beside them
+    verify     is a folder what it says it is
+    save       make a snapshot durable
+    restore    find the newest one that verifies, and read it
+    rotate     which ones go
+
+    <output>/checkpoints/<phase index>-<phase>-step-<8 digits>/
+        model.safetensors config.json   `from_pretrained` loads the folder
+        optimizer.safetensors           every other tensor
+        state.json                      everything that is no tensor
+        manifest.json                   written last
+
+Order is by (phase index, step), never by a clock. What may not live here: what a tensor means.
+"""
+
+from lmtrainer.checkpoint.restore import Found, load, load_weights, newest
+from lmtrainer.checkpoint.rotate import SetAside
+from lmtrainer.checkpoint.save import save
+from lmtrainer.checkpoint.snapshot import Snapshot, State
+from lmtrainer.checkpoint.tensors import read_tensors, write_tensors
+from lmtrainer.checkpoint.verify import Checkpoint, verify
+
+__all__ = [
+    "Checkpoint",
+    "Found",
+    "SetAside",
+    "Snapshot",
+    "State",
+    "load",
+    "load_weights",
+    "newest",
+    "read_tensors",
+    "save",
+    "verify",
+    "write_tensors",
+]

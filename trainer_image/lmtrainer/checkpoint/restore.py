@@ -1,0 +1,76 @@
+"""Finds the newest checkpoint that verifies, and reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from lmtrainer.checkpoint.layout import candidates
+from lmtrainer.checkpoint.rotate import SetAside, set_aside
+from lmtrainer.checkpoint.snapshot import MODEL_FILE, OPTIMIZER_FILE, WEIGHTS_FILE, Snapshot
+from lmtrainer.checkpoint.tensors import read_tensors
+from lmtrainer.checkpoint.verify import Checkpoint, read_state, verify
+from lmtrainer.durable import DamagedError, read_small, remove_leftovers
+from lmtrainer.faults import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The checkpoint to go on from, and those that were newer but could not be used."""
+
+    checkpoint: Checkpoint | None
+    set_aside: tuple[SetAside, ...]
+
+
+def newest(root: Path, config_hash: str, *, repair: bool = True, required: bool = False) -> Found:
+    """The newest checkpoint of `root` that verifies against its manifest and this configuration.
+
+    With `repair` the caller owns the folder (`output.claim`): damaged ones are renamed to
+    `.bad-...`, and what dead attempts left unfinished is removed. Without it nothing is written,
+    for mounts that cannot be. With `required` it is a UserError to find none.
+    """
+    if repair:
+        remove_leftovers(root)
+    found: Checkpoint | None = None
+    damaged: list[tuple[Path, str]] = []
+    for folder in candidates(root):
+        try:
+            found = verify(folder, config_hash)
+            break
+        except DamagedError as fault:
+            damaged.append((folder, str(fault)))
+    moved = set_aside(damaged) if repair else tuple(_left(damaged))
+    if found is None and required:
+        raise UserError(_none_found(root, moved))
+    return Found(checkpoint=found, set_aside=moved)
+
+
+def load(checkpoint: Checkpoint) -> Snapshot:
+    """Read everything; call it right after the checkpoint was verified."""
+    return Snapshot(
+        state=read_state(checkpoint.path),
+        weights=load_weights(checkpoint),
+        optimizer=read_tensors(checkpoint.path / OPTIMIZER_FILE),
+        model_config=read_small(checkpoint.path / MODEL_FILE).decode(),
+    )
+
+
+def load_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The weights alone, for a phase that begins with those of the phase before it."""
+    return read_tensors(checkpoint.path / WEIGHTS_FILE)
+
+
+def _left(damaged: list[tuple[Path, str]]) -> Iterator[SetAside]:
+    for folder, reason in damaged:
+        yield SetAside(name=folder.name, reason=reason)
+
+
+def _none_found(root: Path, damaged: tuple[SetAside, ...]) -> str:
+    reasons = "".join(f"; {aside.reason}" for aside in damaged)
+    return (
+        f'checkpoint.resume: is "required", but {root} holds no checkpoint that can be used'
+        f'{reasons}; set it to "auto" to begin anew, or give the output folder of the run to go on'
+    )

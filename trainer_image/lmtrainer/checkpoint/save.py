@@ -1,0 +1,93 @@
+"""Makes a snapshot durable: all of it under its name, or nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from lmtrainer.checkpoint.layout import folder_name
+from lmtrainer.checkpoint.rotate import rotate, set_aside
+from lmtrainer.checkpoint.snapshot import (
+    MODEL_FILE,
+    OPTIMIZER_FILE,
+    STATE_FILE,
+    WEIGHTS_FILE,
+    Snapshot,
+)
+from lmtrainer.checkpoint.tensors import write_tensors
+from lmtrainer.checkpoint.verify import Checkpoint, verify
+from lmtrainer.config.schema import document
+from lmtrainer.durable import (
+    DamagedError,
+    building,
+    make_folder,
+    write_manifest,
+    write_new,
+)
+
+
+def save(root: Path, snapshot: Snapshot, *, keep: int, fence: Callable[[], None]) -> Checkpoint:
+    """Write a checkpoint into `root`, read it back, publish it, and let the oldest beyond `keep`
+    go.
+
+    `fence` raises FencedError when a newer attempt owns the folder; it is asked before anything is
+    changed, and again right before the rename. OSError keeps its errno (ENOSPC, EIO, ...): then
+    nothing of the new checkpoint is left and the older ones are as they were. A checkpoint of that
+    position that verifies is kept; one that does not is set aside.
+    """
+    state = snapshot.state
+    final = root / folder_name(state.position)
+    make_folder(root)
+    fence()
+    checkpoint = _already_there(final, state.config_hash)
+    if checkpoint is None:
+        checkpoint = _publish(final, snapshot, fence)
+    rotate(checkpoint, keep)
+    return checkpoint
+
+
+def _already_there(final: Path, config_hash: str) -> Checkpoint | None:
+    if not final.is_symlink() and not final.exists():
+        return None
+    try:
+        return verify(final, config_hash)
+    except DamagedError as fault:
+        set_aside([(final, str(fault))])
+        return None
+
+
+def _publish(final: Path, snapshot: Snapshot, fence: Callable[[], None]) -> Checkpoint:
+    state = snapshot.state
+    try:
+        with building(final, tag=f"{state.attempt}-{os.getpid()}", before_rename=fence) as folder:
+            _write(folder, snapshot)
+            checkpoint = verify(folder, state.config_hash, name=final.name)
+    except FileNotFoundError:
+        # A newer attempt removes what older ones left unfinished, also under our hands.
+        fence()
+        raise
+    return dataclasses.replace(checkpoint, path=final)
+
+
+def _write(folder: Path, snapshot: Snapshot) -> None:
+    state = snapshot.state
+    text = json.dumps(document(state), ensure_ascii=True, allow_nan=False, indent=1)
+    files = {
+        WEIGHTS_FILE: write_tensors(folder / WEIGHTS_FILE, snapshot.weights),
+        MODEL_FILE: write_new(folder / MODEL_FILE, [snapshot.model_config.encode()]),
+        OPTIMIZER_FILE: write_tensors(folder / OPTIMIZER_FILE, snapshot.optimizer),
+        STATE_FILE: write_new(folder / STATE_FILE, [text.encode()]),
+    }
+    write_manifest(
+        folder,
+        files,
+        phase=state.position.phase,
+        phase_index=state.position.phase_index,
+        step=state.position.step,
+        attempt=state.attempt,
+        job_uid=state.job_uid,
+        config_hash=state.config_hash,
+    )

@@ -1,0 +1,60 @@
+"""What a checkpoint holds: tensors, the model's configuration, and everything that is no tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import lmtrainer
+from lmtrainer.config.schema import setting
+from lmtrainer.contract.reports import Position
+
+WEIGHTS_FILE = "model.safetensors"
+MODEL_FILE = "config.json"
+OPTIMIZER_FILE = "optimizer.safetensors"
+STATE_FILE = "state.json"
+FILES = frozenset({WEIGHTS_FILE, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE})
+
+
+def running_versions() -> dict[str, str]:
+    """The software that is running; a resumed run can say what has changed."""
+    return {
+        "lmtrainer": lmtrainer.__version__,
+        "torch": str(torch.__version__),
+        "transformers": version("transformers"),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """`state.json`. Numbers come back bit for bit; a number that is not finite is refused."""
+
+    version: int = 1
+    position: Position
+    """Optimizer steps done."""
+    job_uid: str
+    attempt: int
+    config_hash: str
+    world_size: int
+    tokens_seen: int = 0
+    """Real tokens since the beginning of the run, over all ranks."""
+    versions: Mapping[str, str] = setting(running_versions, "software that wrote it")
+    trainer: Mapping[str, Any] = setting(dict, "free form, JSON: data position, schedule, ...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The state of training at one position, in memory."""
+
+    state: State
+    weights: Mapping[str, Tensor]
+    """The model's state dict; names that share a tensor are stored once and come back shared."""
+    optimizer: Mapping[str, Tensor]
+    """Every other tensor under a name of the caller's: moments, states of random generators."""
+    model_config: str
+    """`config.json` of the model, so that transformers loads the folder."""

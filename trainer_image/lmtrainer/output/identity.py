@@ -1,0 +1,156 @@
+"""Which run an output folder belongs to, and which folder a job gets.
+
+run.json names the job that writes there and the configuration that decides the weights. The same
+configuration may go on under another job; another one is refused, field by field.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmtrainer.config import MistakesError, RunConfig, config_hash, fingerprint, identity, parse
+from lmtrainer.config.mistakes import show
+from lmtrainer.config.schema import differences, document
+from lmtrainer.contract.output import RUN_FILE, folder_beside
+from lmtrainer.contract.reports import known_part
+from lmtrainer.durable import read_small, replace
+from lmtrainer.faults import UserError
+
+VERSION = 1
+LOCK_FILE = "lock"
+RECORDS = "records"
+"""Folder of the completion records."""
+
+MAX_DIFFERENCES = 20
+"""Fields that a message lists before it says how many more there are."""
+
+_HARMLESS = frozenset({LOCK_FILE, "lost+found"})
+_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_CHOOSE = "choose another output.to"
+_WAYS_OUT = f"{_CHOOSE}, or set checkpoint.resume to never to start afresh beside it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunIdentity:
+    """run.json."""
+
+    version: int = VERSION
+    job_uid: str
+    attempt: int
+    """The newest attempt that wrote here."""
+    config_hash: str
+    identity: Mapping[str, Any]
+    """The part of the configuration that decides the weights (`config.identity`)."""
+
+
+def identity_of(run: RunConfig, job_uid: str, attempt: int) -> RunIdentity:
+    """What run.json says while this attempt of this job writes."""
+    return RunIdentity(
+        job_uid=job_uid, attempt=attempt, config_hash=config_hash(run), identity=identity(run)
+    )
+
+
+def write_identity(folder: Path, record: RunIdentity) -> None:
+    replace(folder / RUN_FILE, json.dumps(document(record), indent=1, allow_nan=False) + "\n")
+
+
+def read_identity(folder: Path) -> RunIdentity | None:
+    """run.json of a folder, or None if there is none. UserError if it cannot be believed: going on
+    without it could mix two runs."""
+    path = folder / RUN_FILE
+    try:
+        found = parse(RunIdentity, known_part(RunIdentity, json.loads(read_small(path))))
+    except FileNotFoundError:
+        return None
+    except (MistakesError, ValueError, RecursionError) as fault:
+        raise UserError(f"output.to: {path} is damaged ({fault}); {_CHOOSE}") from fault
+    except OSError as fault:
+        if fault.errno in (errno.ELOOP, errno.EINVAL, errno.ENXIO):
+            raise UserError(f"output.to: {path} is not a plain file; {_CHOOSE}") from fault
+        raise
+    if found.version > VERSION:
+        raise UserError(f"output.to: {path} is of a newer lmtrainer; use that, or {_CHOOSE}")
+    if fingerprint(document(found.identity)) != found.config_hash:
+        raise UserError(f"output.to: {path} is damaged (its hash does not match); {_CHOOSE}")
+    return found
+
+
+def resolve(base: Path, run: RunConfig, job_uid: str) -> Path:
+    """The folder that this job writes to; nothing is written. Every attempt gets the same answer.
+
+    Nothing there, or the job's own: `base`. Another job's of the same configuration: `base` too,
+    its work goes on; with `resume: never` a folder beside it, named after the job. UserError for
+    another configuration, and for a folder with visible files but no run.json: what made them is
+    unknown, and they could be taken for, or overwritten by, results of this run.
+    """
+    if not _UID.fullmatch(job_uid):
+        raise ValueError(f"a job uid must be letters, digits and -_. (got {job_uid!r})")
+    if run.checkpoint.resume != "never":
+        _check(base, run, job_uid)
+        return base
+    beside = base.with_name(folder_beside(base.name, job_uid))
+    owner = read_identity(base)
+    if _belongs(read_identity(beside), job_uid):
+        chosen = beside
+    elif owner is None or _belongs(owner, job_uid):
+        chosen = base
+    elif os.path.ismount(base):
+        way_out = "name a folder in it, such as pvc://results/my-model"
+        raise UserError(f"output.to: is a whole volume, and another run's; {way_out}")
+    else:
+        chosen = beside
+    _check(chosen, run, job_uid)
+    return chosen
+
+
+def check_owner(folder: Path, found: RunIdentity, run: RunConfig) -> None:
+    """UserError, field by field, if the folder belongs to a run of another configuration."""
+    if found.config_hash != config_hash(run):
+        fields = "; ".join(_differing(found.identity, identity(run)))
+        raise UserError(
+            f"output.to: {folder} holds another run (job {found.job_uid}) with another "
+            f"configuration: {fields}; {_WAYS_OUT}"
+        )
+
+
+def _check(folder: Path, run: RunConfig, job_uid: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output.to: {folder} is not a folder; choose another output.to")
+    found = read_identity(folder)
+    if found is not None:
+        check_owner(folder, found, run)
+        if run.checkpoint.resume == "never" and found.job_uid != job_uid:
+            raise UserError(f"output.to: {folder} belongs to job {found.job_uid}; {_CHOOSE}")
+        return
+    strangers = _strangers(folder)
+    if strangers:
+        raise UserError(
+            f"output.to: {folder} holds {len(strangers)} files or folders that no run is known to "
+            f"have made, first: {show(strangers[0])}; give an empty or a new folder"
+        )
+
+
+def _belongs(found: RunIdentity | None, job_uid: str) -> bool:
+    return found is not None and found.job_uid == job_uid
+
+
+def _strangers(folder: Path) -> list[str]:
+    names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    return sorted(name for name in names if not name.startswith(".") and name not in _HARMLESS)
+
+
+def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Each differing field with both values; the hash may tell 1 from 1.0, where no field does."""
+    found = list(differences(document(theirs), document(ours)))
+    shown = [f"{field} is {show(there)} there, {show(here)} here" for field, there, here in found]
+    if len(shown) > MAX_DIFFERENCES:
+        more = len(shown) - MAX_DIFFERENCES
+        shown = [*shown[:MAX_DIFFERENCES], f"and {more} more fields"]
+    return shown or ["the same values in another form"]

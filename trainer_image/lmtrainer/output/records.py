@@ -1,0 +1,66 @@
+"""Completion records: the proof that a stage is done, which a later start of it believes only after
+it has read again what the record names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lmtrainer.config import MistakesError
+from lmtrainer.contract.arguments import Stage
+from lmtrainer.contract.reports import Completion, dump, load
+from lmtrainer.durable import DamagedError, make_folder, read_small, replace, sha256_of
+from lmtrainer.output.claim import Claim
+from lmtrainer.output.identity import RECORDS
+
+
+def record_path(folder: Path, stage: Stage) -> Path:
+    return folder / RECORDS / f"{stage}.json"
+
+
+def write_record(mine: Claim, record: Completion) -> None:
+    """Make a record durable, as the last act of a stage: all that it names must be so already.
+    FencedError if the folder has gone to another attempt; ValueError if the record proves
+    nothing."""
+    if not record.proves_success:
+        raise ValueError(f"stage {record.stage} has not reached its target: {record}")
+    make_folder(mine.folder / RECORDS)
+    mine.fence()
+    replace(record_path(mine.folder, record.stage), dump(record) + "\n")
+
+
+def read_record(folder: Path, stage: Stage) -> Completion | None:
+    """The record of a stage as it lies there; None if there is none, or none that can be read."""
+    try:
+        found = load(Completion, read_small(record_path(folder, stage)).decode())
+    except (FileNotFoundError, NotADirectoryError, MistakesError, ValueError, RecursionError):
+        return None
+    return found if found.stage == stage else None
+
+
+def verified_record(
+    folder: Path,
+    stage: Stage,
+    *,
+    config_hash: str,
+    manifest: Path,
+    check: Callable[[Path], object],
+) -> Completion | None:
+    """The record of a stage that is really done, whichever job did it; None if it must be done
+    (again).
+
+    `manifest` is the document whose sha256 the record carries: `model/manifest.json`,
+    `dataset/manifest.json`, `evaluation.json`. `check` reads everything that it stands for again,
+    given the folder it lies in, and raises DamagedError, ValueError or OSError if something is not
+    as it was: `durable.verify_manifest`, or a check of the stage's own.
+    """
+    record = read_record(folder, stage)
+    if record is None or not record.proves_success or record.config_hash != config_hash:
+        return None
+    try:
+        if sha256_of(manifest) != record.manifest_sha256:
+            return None
+        check(manifest.parent)
+    except (DamagedError, ValueError, OSError):
+        return None
+    return record
