@@ -24,6 +24,8 @@ TERMINATION_LOG = "LMTRAINER_TERMINATION_LOG"
 GRACE_SECONDS = "LMTRAINER_GRACE_SECONDS"
 RENDEZVOUS_SECONDS = "LMTRAINER_RENDEZVOUS_SECONDS"
 CONTRACT = "LMTRAINER_CONTRACT"
+DIE_WITH_PARENT = "LMTRAINER_DIE_WITH_PARENT"
+"""Set to 1 by the local runner only: the launcher ends when the process that started it does."""
 
 # Set by the launcher for its ranks, as torchrun does; a user may set none of them.
 RANK_NAMES = (
