@@ -89,12 +89,13 @@ def batch_shape(phase: Phase, world_size: int) -> BatchShape:
 
 def batch_mistakes(phase: Phase, world_size: int) -> Iterator[Mistake]:
     """What only the number of processes can tell: the batch must come out even."""
-    micro = phase.micro_batch_size
+    micro, size = phase.micro_batch_size, phase.global_batch_size
+    unit = world_size if micro == "auto" else micro * world_size
     if micro == "auto":
-        return
-    unit = micro * world_size
-    size = phase.global_batch_size
-    if size % unit:
+        if size < world_size:
+            rule = f"is less than the {world_size} processes: some would have nothing to do"
+            yield Mistake("globalBatchSize", str(size), rule, f"give at least {world_size}")
+    elif size % unit:
         near = sorted({max(unit, size // unit * unit), (size // unit + 1) * unit})
         yield Mistake(
             "globalBatchSize",

@@ -77,7 +77,9 @@ class EvaluateConfig:
 class CheckpointConfig:
     """When the state of training is made durable, and what a start does with what it finds."""
 
-    every_steps: int = setting(500, "steps between checkpoints", minimum=1)
+    every_steps: int = setting(
+        500, "steps between checkpoints", minimum=1, way_out="leave it out for 500"
+    )
     keep: int = setting(
         3,
         "newest checkpoints to keep",

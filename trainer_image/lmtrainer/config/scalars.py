@@ -44,7 +44,8 @@ def _read_by_class(kind: Any, raw: object, path: str, mistakes: list[Mistake]) -
     try:
         return kind.from_document(raw)
     except ValueError as fault:
-        mistakes.append(Mistake(path, _typed(raw), *map(str, fault.args)))
+        rule, *way_out = map(str, fault.args)
+        mistakes.append(Mistake(path, _typed(raw), rule, "; ".join(way_out)))
         return raw
 
 

@@ -1,0 +1,55 @@
+"""Names and limits of the API, each in one place. Names of children are computed, never random."""
+
+from __future__ import annotations
+
+import hashlib
+
+GROUP = "lmtraining.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "LMTrainingJob"
+
+MAX_REPLICAS = 4096
+"""Most workers of a job."""
+
+MAX_ATTEMPTS = 9999
+"""Attempts that a name has room for."""
+
+MAX_LABEL = 63
+"""Longest host name, label value and Service name in Kubernetes."""
+
+ROLES = ("prepare", "master", "worker", "evaluate")
+
+_HASH_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""No vowels and no look-alikes: a hash spells no word."""
+_HASH_LENGTH = 5
+
+
+def replica_name(job_name: str, uid: str, attempt: int, role: str, index: int) -> str:
+    """The name of a replica's pod. Another job of the same name has another uid, so the names of
+    its children differ: nothing of a deleted job can be taken for its own."""
+    return job_name + _suffix(uid_hash(uid), attempt, role, index)
+
+
+def uid_hash(uid: str) -> str:
+    """Five letters that stand for a uid (1 in 14 million equal by chance)."""
+    number = int.from_bytes(hashlib.sha256(uid.encode()).digest())
+    letters = []
+    for _ in range(_HASH_LENGTH):
+        number, rest = divmod(number, len(_HASH_ALPHABET))
+        letters.append(_HASH_ALPHABET[rest])
+    return "".join(letters)
+
+
+def _suffix(hashed: str, attempt: int, role: str, index: int) -> str:
+    return f"-{hashed}-{attempt}-{role}-{index}"
+
+
+def _longest_suffix() -> int:
+    last = {"worker": MAX_REPLICAS - 1}
+    hashed = uid_hash("")
+    return max(len(_suffix(hashed, MAX_ATTEMPTS, role, last.get(role, 0))) for role in ROLES)
+
+
+MAX_JOB_NAME = MAX_LABEL - _longest_suffix()
+"""Longest name of a job: the longest name of a child still fits a host name."""
