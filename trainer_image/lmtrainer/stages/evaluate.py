@@ -1,0 +1,128 @@
+"""The stage `evaluate`: the saved model on the held-out text, from the folder that a user gets.
+
+Nothing of the training process is used, only what lies in the output folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lmtrainer.config import config_hash, document
+from lmtrainer.contract.output import EVALUATION_FILE
+from lmtrainer.contract.reports import Completion, Progress
+from lmtrainer.dataset import EvaluationRows, Prepared, open_prepared
+from lmtrainer.dataset.batches import Batch
+from lmtrainer.durable import MANIFEST_FILE, read_small, sha256_of, verify_manifest
+from lmtrainer.evaluate import fill, picture, report
+from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
+from lmtrainer.models import build
+from lmtrainer.output import Claim, read_metrics, verified_record, write_record
+from lmtrainer.parallel.world import World, join, leave
+from lmtrainer.stage import StageContext
+from lmtrainer.stages.claiming import claim_output
+from lmtrainer.train.finish import MODEL_FOLDER
+
+PICTURE_FILE = "loss.png"
+
+
+def run(context: StageContext) -> None:
+    """Measure, draw and report; or find that this very model was measured like this before."""
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(claim_output(context))
+        verify_manifest(held.folder / MODEL_FOLDER)
+        record = verified_record(
+            held.folder,
+            "evaluate",
+            config_hash=config_hash(context.run),
+            manifest=held.folder / EVALUATION_FILE,
+            check=lambda folder: _check(folder, _facts(context, held)),
+        )
+        if record is None:
+            world = join(context)
+            stack.callback(leave, world)
+            sha256 = _evaluate(context, held, world)
+        else:
+            sha256 = record.manifest_sha256
+        _leave_record(context, held, sha256)
+
+
+def _facts(context: StageContext, held: Claim) -> dict[str, Any]:
+    """What was evaluated, and how: the same again would say the same."""
+    return {
+        "model": MODEL_FOLDER,
+        "modelManifest": sha256_of(held.folder / MODEL_FOLDER / MANIFEST_FILE),
+        "settings": document(context.run.evaluate),
+        "lossCurve": PICTURE_FILE,
+    }
+
+
+def _check(folder: Path, facts: dict[str, Any]) -> None:
+    found = json.loads(read_small(folder / EVALUATION_FILE))
+    if any(found.get(name) != value for name, value in facts.items()):
+        raise ValueError(f"{EVALUATION_FILE} is of another model or other settings")
+    if not (folder / PICTURE_FILE).is_file():
+        raise ValueError(f"{PICTURE_FILE} is gone")
+
+
+def _evaluate(context: StageContext, held: Claim, world: World) -> str:
+    run = context.run
+    assert run.model.type is not None, "the plan resolves it"
+    prepared = open_prepared(run, held.folder, context.node.claims)
+    folder = held.folder / MODEL_FOLDER
+    model = build.from_folder(run.model.type, folder).to(world.device)
+    rows = _told(context, _rows(context, prepared))
+    totals = measure(model, rows, run, world, unigram_losses(prepared.counts))
+    filled = [fill.fill(model, folder, text, device=world.device) for text in run.evaluate.fill]
+    _draw(held.folder, totals)
+    held.fence()
+    return report.write(held.folder, totals, filled, _facts(context, held))
+
+
+def _rows(context: StageContext, prepared: Prepared) -> list[Batch]:
+    """The held-out text in the lengths of the last phase."""
+    last = len(context.run.phases) - 1
+    return list(EvaluationRows(prepared, context.run, last).rows(0, 1))
+
+
+def _told(context: StageContext, rows: list[Batch]) -> Iterator[Batch]:
+    """The rows, each with a word about how far the measurement is."""
+    for index, row in enumerate(rows):
+        yield row
+        context.reports.heartbeat()
+        context.reports.progress(
+            Progress(
+                job_uid=context.node.job_uid,
+                attempt=context.node.attempt,
+                stage="evaluate",
+                activity="held-out text",
+                unit="batches",
+                done=index + 1,
+                total=len(rows),
+                updated_at=time.time(),
+            )
+        )
+
+
+def _draw(output: Path, totals: Totals) -> None:
+    metrics: Iterable[dict[str, Any]] = read_metrics(output)
+    baseline = totals.baseline / totals.predictions
+    picture.draw(list(metrics), output / PICTURE_FILE, baseline=baseline)
+
+
+def _leave_record(context: StageContext, held: Claim, sha256: str) -> None:
+    record = Completion(
+        stage="evaluate",
+        job_uid=held.job_uid,
+        attempt=held.attempt,
+        config_hash=config_hash(context.run),
+        manifest_sha256=sha256,
+        output=context.run.output.to,
+    )
+    held.fence()
+    write_record(held.folder, record)
+    context.reports.completion(record)

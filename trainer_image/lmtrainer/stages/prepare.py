@@ -1,0 +1,64 @@
+"""The stage `prepare`: text becomes a tokenizer and a dataset. One process, no accelerator."""
+
+from __future__ import annotations
+
+import time
+
+from lmtrainer.config import config_hash
+from lmtrainer.contract.reports import Completion, Progress
+from lmtrainer.dataset import prepare
+from lmtrainer.output import Claim, write_record
+from lmtrainer.stage import StageContext
+from lmtrainer.stages.claiming import claim_output
+
+REPORT_SECONDS = 0.2
+"""Between two progress documents."""
+
+
+def run(context: StageContext) -> None:
+    """Prepare, or find that the very same was prepared before and verify it."""
+    with claim_output(context) as held:
+        prepared = prepare(context.run, held.folder, context.node.claims, _Progress(context))
+        _report(context, held, prepared.manifest_sha256)
+
+
+def _report(context: StageContext, held: Claim, manifest_sha256: str) -> None:
+    record = Completion(
+        stage="prepare",
+        job_uid=held.job_uid,
+        attempt=held.attempt,
+        config_hash=config_hash(context.run),
+        manifest_sha256=manifest_sha256,
+        output=context.run.output.to,
+    )
+    held.fence()
+    write_record(held.folder, record)
+    context.reports.completion(record)
+
+
+class _Progress:
+    """Called often with (activity, bytes done, bytes in all); tells seldom."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._last = 0.0
+        self._activity = ""
+
+    def __call__(self, activity: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if activity == self._activity and now - self._last < REPORT_SECONDS and done != total:
+            return
+        self._last, self._activity = now, activity
+        self._context.reports.heartbeat()
+        self._context.reports.progress(
+            Progress(
+                job_uid=self._context.node.job_uid,
+                attempt=self._context.node.attempt,
+                stage="prepare",
+                activity=activity,
+                unit="bytes",
+                done=done,
+                total=total,
+                updated_at=time.time(),
+            )
+        )

@@ -1,0 +1,174 @@
+"""The stage `train`: one group of ranks that runs all phases, from wherever the output folder says.
+
+Rank 0 alone writes and reads checkpoints; the others get the state through the group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lmtrainer import checkpoint
+from lmtrainer.checkpoint import Snapshot
+from lmtrainer.config import RunConfig, config_hash, document, parse
+from lmtrainer.config.schema import setting
+from lmtrainer.contract.reports import Completion, Position, Progress
+from lmtrainer.dataset import Prepared, open_prepared, training_steps
+from lmtrainer.durable import MANIFEST_FILE, verify_manifest
+from lmtrainer.models import build
+from lmtrainer.output import Claim, MetricsLog, verified_record, write_record
+from lmtrainer.parallel.exchange import document_from_leader
+from lmtrainer.parallel.world import World, join, leave
+from lmtrainer.stage import StageContext
+from lmtrainer.stages.claiming import claim_output
+from lmtrainer.text.sources import folder as folder_of
+from lmtrainer.train.finish import MODEL_FOLDER, publish_model
+from lmtrainer.train.session import Leader, Session
+from lmtrainer.train.telemetry import Telemetry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What rank 0 found, for all ranks: where results lie and where to begin."""
+
+    output: str
+    position: Position
+    finished: bool = setting(False, "a verified record says that nothing is left to do")
+
+
+def run(context: StageContext) -> None:
+    """Train until the last step of the last phase, or end as soon as that is proven to be done."""
+    torch.set_num_threads(_threads(context.run))
+    with contextlib.ExitStack() as stack:
+        world = join(context)
+        stack.callback(leave, world)
+        held = stack.enter_context(claim_output(context)) if world.is_leader else None
+        start, snapshot = _agree(context, world, held)
+        if not start.finished:
+            _train(context, world, start, held, snapshot)
+
+
+def _threads(run: RunConfig) -> int:
+    assert isinstance(run.threads_per_process, int), "the plan resolves it"
+    return run.threads_per_process
+
+
+def _agree(
+    context: StageContext, world: World, held: Claim | None
+) -> tuple[Start, Snapshot | None]:
+    """Rank 0 looks, all ranks hear."""
+    found: Start | None = None
+    snapshot: Snapshot | None = None
+    if held is not None:
+        found, snapshot = _look(context, held)
+    return parse(Start, document_from_leader(world, document(found))), snapshot
+
+
+def _look(context: StageContext, held: Claim) -> tuple[Start, Snapshot | None]:
+    run = context.run
+    record = verified_record(
+        held.folder,
+        "train",
+        config_hash=config_hash(run),
+        manifest=held.folder / MODEL_FOLDER / MANIFEST_FILE,
+        check=verify_manifest,
+    )
+    beginning = Position(phase_index=0, step=0, phase=run.phases[0].name)
+    if record is not None:
+        context.reports.completion(
+            dataclasses.replace(record, job_uid=held.job_uid, attempt=held.attempt)
+        )
+        return Start(output=str(held.folder), position=beginning, finished=True), None
+    required = run.checkpoint.resume == "required" and held.attempt == 1
+    found = checkpoint.newest(held.folder / checkpoint.FOLDER, config_hash(run), required=required)
+    for aside in found.set_aside:
+        print(f"checkpoint {aside.name} set aside: {aside.reason}", flush=True)
+    if found.checkpoint is None:
+        return Start(output=str(held.folder), position=beginning), None
+    snapshot = checkpoint.load(found.checkpoint)
+    return Start(output=str(held.folder), position=snapshot.state.position), snapshot
+
+
+def _train(
+    context: StageContext,
+    world: World,
+    start: Start,
+    held: Claim | None,
+    snapshot: Snapshot | None,
+) -> None:
+    run = context.run
+    prepared = open_prepared(run, Path(start.output), context.node.claims)
+    steps = training_steps(prepared, run)
+    position = _next(start.position, steps, run)
+    model = _model(context, prepared, snapshot).to(world.device)
+    with contextlib.ExitStack() as stack:
+        leader = None
+        if held is not None:
+            log = MetricsLog(held.folder, resumed=snapshot.state.position if snapshot else None)
+            stack.callback(log.close)
+            resumed = snapshot.state.position if snapshot else None
+            leader = Leader(
+                held, Telemetry(context.reports, log, _progress(context, steps, resumed))
+            )
+        Session(context, world, prepared, model, leader).train(steps, position, snapshot)
+    if held is not None:
+        _finish(context, held, prepared, model, steps)
+
+
+def _next(position: Position, steps: tuple[int, ...], run: RunConfig) -> Position:
+    """Where to go on: behind the last step of a phase the next one begins."""
+    index = position.phase_index
+    if position.step < steps[index] or index + 1 == len(steps):
+        return position
+    return Position(phase_index=index + 1, step=0, phase=run.phases[index + 1].name)
+
+
+def _model(context: StageContext, prepared: Prepared, snapshot: Snapshot | None) -> Any:
+    run = context.run
+    kind = run.model.type
+    assert kind is not None, "the plan resolves it"
+    if run.model.from_ is not None:
+        place = folder_of(run.model.from_, context.node.claims)
+        model = build.from_folder(kind, place, vocabulary_size=prepared.vocabulary.size)
+    else:
+        model = build.build(kind, run.model.architecture(), prepared.vocabulary, seed=run.seed)
+    if snapshot is not None:
+        model.load_state_dict(snapshot.weights)
+    return model
+
+
+def _progress(context: StageContext, steps: tuple[int, ...], resumed: Position | None) -> Progress:
+    return Progress(
+        job_uid=context.node.job_uid,
+        attempt=context.node.attempt,
+        stage="train",
+        total=sum(steps),
+        durable=resumed,
+        resumed_from=resumed,
+    )
+
+
+def _finish(
+    context: StageContext, held: Claim, prepared: Prepared, model: Any, steps: tuple[int, ...]
+) -> None:
+    run = context.run
+    last = len(steps) - 1
+    end = Position(phase_index=last, step=steps[last], phase=run.phases[last].name)
+    manifest = publish_model(model, prepared.tokenizer, held.folder, position=end, fence=held.fence)
+    record = Completion(
+        stage="train",
+        job_uid=held.job_uid,
+        attempt=held.attempt,
+        config_hash=config_hash(run),
+        position=end,
+        target=end,
+        manifest_sha256=manifest,
+        output=run.output.to,
+    )
+    write_record(held.folder, record)
+    context.reports.completion(record)

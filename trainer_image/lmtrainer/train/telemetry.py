@@ -1,0 +1,100 @@
+"""What rank 0 tells while it trains: a line of metrics a step, and how far the run is."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from lmtrainer.contract.reports import Position, Progress
+from lmtrainer.evaluate.measure import Totals
+from lmtrainer.output import MetricsLog
+from lmtrainer.progress import RankReports
+from lmtrainer.train.engine import StepResult
+
+REPORT_SECONDS = 0.5
+"""Between two progress documents: often enough for a person, seldom enough to cost nothing."""
+
+RATE_SECONDS = 10.0
+"""Speed is averaged over about this long."""
+
+
+class Telemetry:
+    """The voice of one attempt; steps are counted over all phases."""
+
+    def __init__(self, reports: RankReports, log: MetricsLog, progress: Progress) -> None:
+        self._reports = reports
+        self._log = log
+        self._progress = progress
+        self._last_report = 0.0
+        self._last_step = time.monotonic()
+        self._seconds_per_step: float | None = None
+
+    def begin_phase(self, name: str, done: int) -> None:
+        """Steps count from `done`, those of the whole run; the clock starts anew."""
+        self._last_step = time.monotonic()
+        self._change(activity=f"phase {name}", done=done)
+        self._report()
+
+    def stepped(self, position: Position, rate: float, result: StepResult) -> None:
+        seconds = self._clock()
+        tokens_per_second = (
+            result.tokens / self._seconds_per_step if self._seconds_per_step else None
+        )
+        self._log.append(
+            position,
+            loss=result.loss,
+            learningRate=rate,
+            gradientNorm=result.gradient_norm,
+            tokens=result.tokens,
+            targets=result.targets,
+            seconds=round(seconds, 6),
+        )
+        done = self._progress.done + 1
+        left = (self._progress.total or done) - done
+        self._change(
+            done=done,
+            position=position,
+            loss=result.loss,
+            learning_rate=rate,
+            tokens_per_second=tokens_per_second,
+            eta_seconds=left * (self._seconds_per_step or seconds),
+            first_step_at=self._progress.first_step_at or time.time(),
+        )
+        if time.monotonic() - self._last_report >= REPORT_SECONDS:
+            self._report()
+
+    def measured(self, position: Position, totals: Totals) -> None:
+        self._log.append(
+            position,
+            heldOutLoss=totals.mean_loss,
+            heldOutPerplexity=totals.perplexity,
+            heldOutAccuracy=totals.accuracy,
+        )
+        self._last_step = time.monotonic()
+
+    def before_save(self) -> None:
+        """No line of a saved step may be missing later."""
+        self._log.sync()
+
+    def saved(self, position: Position) -> None:
+        self._change(durable=position)
+        self._report()
+        self._last_step = time.monotonic()
+
+    def _clock(self) -> float:
+        """Seconds of the step that has just ended; moves the average."""
+        now = time.monotonic()
+        seconds = now - self._last_step
+        self._last_step = now
+        average = self._seconds_per_step or seconds
+        weight = min(1.0, seconds / RATE_SECONDS)
+        self._seconds_per_step = average + weight * (seconds - average)
+        return seconds
+
+    def _change(self, **changes: object) -> None:
+        self._progress = dataclasses.replace(self._progress, **changes)  # type: ignore[arg-type]
+
+    def _report(self) -> None:
+        self._last_report = time.monotonic()
+        self._change(updated_at=time.time())
+        self._reports.progress(self._progress)
