@@ -16,7 +16,8 @@ MAX_STRING = 4096
 LARGEST = 2**63
 """Integers are those of Kubernetes: 64 bits with a sign."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Characters that no string of a document may hold."""
 
 
 def read_scalar(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]) -> Any:
@@ -111,7 +112,7 @@ def _plain(bound: float) -> str:
 def _text_fault(value: str) -> str:
     if len(value) > MAX_STRING:
         return f"must be at most {MAX_STRING} characters, has {len(value)}"
-    control = _CONTROL.search(value)
+    control = CONTROL.search(value)
     if control:
         return (
             f"must not hold control characters; U+{ord(control.group()):04X} at {control.start()}"

@@ -6,6 +6,7 @@ The names of the group are those of torchrun; all others begin with LMTRAINER_.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -26,6 +27,8 @@ RENDEZVOUS_SECONDS = "LMTRAINER_RENDEZVOUS_SECONDS"
 CONTRACT = "LMTRAINER_CONTRACT"
 DIE_WITH_PARENT = "LMTRAINER_DIE_WITH_PARENT"
 """Set to 1 by the local runner only: the launcher ends when the process that started it does."""
+
+MAX_PORT = 65535
 
 # Set by the launcher for its ranks, as torchrun does; a user may set none of them.
 RANK_NAMES = (
@@ -92,8 +95,8 @@ def to_env(node: NodeEnvironment) -> dict[str, str]:
         STATUS_PORT: str(node.status_port),
         NODE_DIR: node.node_dir,
         TERMINATION_LOG: node.termination_log,
-        GRACE_SECONDS: f"{node.grace_seconds:g}",
-        RENDEZVOUS_SECONDS: f"{node.rendezvous_seconds:g}",
+        GRACE_SECONDS: str(node.grace_seconds),
+        RENDEZVOUS_SECONDS: str(node.rendezvous_seconds),
     }
 
 
@@ -101,21 +104,21 @@ def from_env(env: Mapping[str, str]) -> NodeEnvironment:
     """Read what `to_env` wrote; ValueError names the variable that is missing or wrong."""
     if env.get(CONTRACT, "1") != "1":
         raise ValueError(f"{CONTRACT}: this trainer speaks contract 1, the job {env[CONTRACT]!r}")
-    claims = json.loads(env.get(CLAIMS, "{}"))
+    nnodes = _whole(env, NNODES, 1)
     return NodeEnvironment(
         job_uid=_text(env, JOB_UID),
         attempt=_whole(env, ATTEMPT, 1),
-        node_rank=_whole(env, NODE_RANK, 0),
-        nnodes=_whole(env, NNODES, 1),
+        node_rank=_whole(env, NODE_RANK, 0, nnodes - 1),
+        nnodes=nnodes,
         nproc_per_node=_whole(env, NPROC_PER_NODE, 1),
         master_addr=_text(env, MASTER_ADDR),
-        master_port=_whole(env, MASTER_PORT, 0),
-        status_port=_whole(env, STATUS_PORT, 0),
-        claims=MappingProxyType({str(name): str(folder) for name, folder in claims.items()}),
+        master_port=_whole(env, MASTER_PORT, 0, MAX_PORT),
+        status_port=_whole(env, STATUS_PORT, 0, MAX_PORT),
+        claims=_claims(env),
         node_dir=_text(env, NODE_DIR),
         termination_log=_text(env, TERMINATION_LOG),
-        grace_seconds=float(_text(env, GRACE_SECONDS)),
-        rendezvous_seconds=float(_text(env, RENDEZVOUS_SECONDS)),
+        grace_seconds=_seconds(env, GRACE_SECONDS),
+        rendezvous_seconds=_seconds(env, RENDEZVOUS_SECONDS),
     )
 
 
@@ -125,8 +128,32 @@ def _text(env: Mapping[str, str], name: str) -> str:
     return env[name]
 
 
-def _whole(env: Mapping[str, str], name: str, minimum: int) -> int:
+def _whole(env: Mapping[str, str], name: str, minimum: int, maximum: int | None = None) -> int:
     text = _text(env, name)
-    if not text.isdigit() or int(text) < minimum:
-        raise ValueError(f"{name}: must be an integer >= {minimum} (got {text!r})")
+    whole = text.isascii() and text.isdigit() and len(text) < 20
+    if not whole or int(text) < minimum or (maximum is not None and int(text) > maximum):
+        limit = f">= {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise ValueError(f"{name}: must be an integer {limit} (got {text!r})")
     return int(text)
+
+
+def _seconds(env: Mapping[str, str], name: str) -> float:
+    text = _text(env, name)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{name}: must be a number of seconds >= 0 (got {text!r})")
+    return seconds
+
+
+def _claims(env: Mapping[str, str]) -> Mapping[str, str]:
+    text = env.get(CLAIMS, "{}")
+    try:
+        claims = json.loads(text)
+    except ValueError:
+        claims = None
+    if not isinstance(claims, dict) or not all(isinstance(f, str) for f in claims.values()):
+        raise ValueError(f"{CLAIMS}: must be a JSON object, claim to folder (got {text[:60]!r})")
+    return MappingProxyType(claims)

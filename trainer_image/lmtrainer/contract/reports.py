@@ -7,12 +7,17 @@ write the same files.
 
 from __future__ import annotations
 
+import bisect
+import dataclasses
 import json
+import math
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lmtrainer.config.reading import parse
+from lmtrainer.config.scalars import CONTROL, MAX_STRING
 from lmtrainer.config.schema import document, fields, setting
 from lmtrainer.contract import VERSION
 from lmtrainer.contract.arguments import Stage
@@ -28,6 +33,9 @@ PROGRESS_PATH = "/progress"
 
 MAX_TERMINATION_BYTES = 4096
 """What the kubelet keeps of a termination message."""
+
+CUT_MARK = " [cut]"
+"""At the end of a text that was too long."""
 
 T = TypeVar("T")
 
@@ -142,15 +150,13 @@ class Announcement:
 
 
 def dump(report: object) -> str:
-    """A report as one line of JSON; a termination is cut to what the kubelet keeps of it."""
-    text = json.dumps(document(report), ensure_ascii=True, allow_nan=False)
-    excess = len(text) - MAX_TERMINATION_BYTES
-    if excess > 0 and isinstance(report, Termination) and report.failure is not None:
-        plain = document(report)
-        message = plain["failure"]["message"]
-        plain["failure"]["message"] = message[: max(0, len(message) - 6 * excess)] + " [cut]"
-        text = json.dumps(plain, ensure_ascii=True, allow_nan=False)
-    return text
+    """A report as one line of JSON that `load` reads again: without control characters and numbers
+    that are not finite; a termination is cut to what the kubelet keeps of it."""
+    plain = _readable(document(report))
+    if isinstance(report, Termination):
+        _cut(plain, "failure", "message")
+        _cut(plain, "completion", "output")
+    return _encode(plain)
 
 
 def load(cls: type[T], text: str) -> T:
@@ -158,9 +164,44 @@ def load(cls: type[T], text: str) -> T:
     return parse(cls, known_part(cls, json.loads(text)))
 
 
-def known_part(cls: type, raw: Any) -> Any:
-    """A document without the fields that `cls` does not know, at its top level."""
-    if not isinstance(raw, Mapping):
-        return raw
-    known = {f.key for f in fields(cls)}
-    return {key: value for key, value in raw.items() if key in known}
+def known_part(kind: Any, raw: Any) -> Any:
+    """A document without the fields that `kind`, a class or a type of a field, does not know."""
+    inner = typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(raw, Mapping):
+        known = (f for f in fields(typing.cast(type, kind)) if f.key in raw)
+        return {f.key: known_part(f.kind, raw[f.key]) for f in known}
+    if isinstance(raw, Mapping) and typing.get_origin(kind) is Mapping:
+        return {key: known_part(inner[1], value) for key, value in raw.items()}
+    if isinstance(raw, list):
+        return [known_part(inner[0], item) if inner else item for item in raw]
+    for choice in inner:
+        if dataclasses.is_dataclass(choice):
+            return known_part(choice, raw)
+    return raw
+
+
+def _encode(plain: Any) -> str:
+    return json.dumps(plain, ensure_ascii=True, allow_nan=False)
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return CONTROL.sub(" ", value)[:MAX_STRING]
+    if isinstance(value, dict):
+        readable = {name: _readable(item) for name, item in value.items()}
+        return {name: item for name, item in readable.items() if item is not None}
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cut(plain: dict[str, Any], part: str, name: str) -> None:
+    """Shorten the end of one text by as much as the whole is too long."""
+    excess = len(_encode(plain)) - MAX_TERMINATION_BYTES
+    if excess <= 0 or name not in plain.get(part, {}):
+        return
+    text = plain[part][name]
+    room = len(_encode(text)) - excess - len(CUT_MARK)
+    lengths = range(len(text) + 1)
+    kept = bisect.bisect_right(lengths, room, key=lambda length: len(_encode(text[:length]))) - 1
+    plain[part][name] = text[: max(0, kept)] + CUT_MARK

@@ -3,7 +3,8 @@
 The launcher of the master node opens a TCPStore and writes the fence into it: the job's uid and the
 attempt. Whoever joins compares first, so that a node of an old attempt, or of another job that was
 given the same address, is refused by name. Each node also claims its rank in the group, so that a
-second node with the same rank is refused. Callers: `launch.membership` for nodes, `world` for ranks.
+second node with the same rank is refused. Callers: `launch.membership` for nodes, `world` for
+ranks.
 
 No call of a TCPStore is bounded when the other side accepts connections but is silent (a stopped
 process): torch 2.13 ignores the timeout in the constructor, and in `get` while it cancels. So every
