@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Literal, get_args
 
 GROUP = "lmtraining.dev"
 VERSION = "v1alpha1"
@@ -18,14 +19,15 @@ MAX_ATTEMPTS = 9999
 MAX_LABEL = 63
 """Longest host name, label value and Service name in Kubernetes."""
 
-ROLES = ("prepare", "master", "worker", "evaluate")
+Role = Literal["prepare", "master", "worker", "evaluate"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 _HASH_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and no look-alikes: a hash spells no word."""
 _HASH_LENGTH = 5
 
 
-def replica_name(job_name: str, uid: str, attempt: int, role: str, index: int) -> str:
+def replica_name(job_name: str, uid: str, attempt: int, role: Role, index: int) -> str:
     """The name of a replica's pod. Another job of the same name has another uid, so the names of
     its children differ: nothing of a deleted job can be taken for its own."""
     return job_name + _suffix(uid_hash(uid), attempt, role, index)
@@ -41,12 +43,12 @@ def uid_hash(uid: str) -> str:
     return "".join(letters)
 
 
-def _suffix(hashed: str, attempt: int, role: str, index: int) -> str:
+def _suffix(hashed: str, attempt: int, role: Role, index: int) -> str:
     return f"-{hashed}-{attempt}-{role}-{index}"
 
 
 def _longest_suffix() -> int:
-    last = {"worker": MAX_REPLICAS - 1}
+    last: dict[Role, int] = {"worker": MAX_REPLICAS - 1}
     hashed = uid_hash("")
     return max(len(_suffix(hashed, MAX_ATTEMPTS, role, last.get(role, 0))) for role in ROLES)
 

@@ -6,7 +6,8 @@ opens a file, reads the environment or imports a library.
 
 from lmtrainer.config.mistakes import Mistake, MistakesError
 from lmtrainer.config.reading import parse
-from lmtrainer.config.run import RunConfig, config_hash, fingerprint, identity, resolve
+from lmtrainer.config.resolution import resolve
+from lmtrainer.config.run import RunConfig, config_hash, fingerprint, identity
 from lmtrainer.config.schema import document
 
 __all__ = [

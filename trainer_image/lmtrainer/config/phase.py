@@ -70,6 +70,11 @@ class Phase:
             )
 
 
+def warmup_steps(phase: Phase, steps: int) -> int:
+    """Steps of the warm-up of a phase of `steps`: as configured, else a tenth."""
+    return steps // 10 if phase.warmup_steps is None else phase.warmup_steps
+
+
 @dataclass(frozen=True)
 class BatchShape:
     """How a global batch is cut: sequences a process computes at once, and how often it does so."""
@@ -90,12 +95,13 @@ def batch_shape(phase: Phase, world_size: int) -> BatchShape:
 def batch_mistakes(phase: Phase, world_size: int) -> Iterator[Mistake]:
     """What only the number of processes can tell: the batch must come out even."""
     micro, size = phase.micro_batch_size, phase.global_batch_size
-    unit = world_size if micro == "auto" else micro * world_size
     if micro == "auto":
         if size < world_size:
             rule = f"is less than the {world_size} processes: some would have nothing to do"
             yield Mistake("globalBatchSize", str(size), rule, f"give at least {world_size}")
-    elif size % unit:
+        return
+    unit = micro * world_size
+    if size % unit:
         near = sorted({max(unit, size // unit * unit), (size // unit + 1) * unit})
         yield Mistake(
             "globalBatchSize",

@@ -1,26 +1,25 @@
 """The whole configuration of a run: one tree, strict, printable, reloadable.
 
-The classes that use a value own its default. `resolve` fills in what depends on other fields, once,
-when a job is planned; the trainer only ever reads a resolved configuration.
+The classes that use a value own its default. `resolution` fills in what depends on other fields,
+once, when a job is planned; the trainer only ever reads a resolved configuration.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from lmtrainer.config.data import DataConfig
 from lmtrainer.config.mistakes import Mistake, show
-from lmtrainer.config.model import OBJECTIVES, ModelConfig, ModelType, Objective
+from lmtrainer.config.model import OBJECTIVES, ModelConfig, Objective
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.schema import document, required, setting
 from lmtrainer.config.sources import claims, location_mistakes
-from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining, TokenizerType
+from lmtrainer.config.tokenizer import TokenizerConfig
 
 Precision = Literal["auto", "fp32", "bf16"]
 Resume = Literal["auto", "never", "required"]
@@ -180,37 +179,6 @@ class RunConfig:
                     "lower it or raise model.config.maxPositions",
                     about=("model.type", "model.preset", "model.config.maxPositions"),
                 )
-
-
-TOKENIZER_DEFAULTS: Mapping[ModelType, tuple[TokenizerType, int]] = {
-    "bert": ("wordpiece", 30522),
-    "gpt2": ("bytebpe", 50257),
-}
-
-
-def resolve(config: RunConfig, *, precision: Precision, threads: int) -> RunConfig:
-    """Fill in everything that was left to another field or to the machine; idempotent."""
-    assert config.model.type is not None
-    tokenizer = config.tokenizer
-    if tokenizer.from_ is None:
-        kind, _ = TOKENIZER_DEFAULTS[config.model.type]
-        training = tokenizer.train or TokenizerTraining()
-        sizes = dict(TOKENIZER_DEFAULTS.values())
-        filled = dataclasses.replace(
-            training,
-            type=training.type or kind,
-            vocab_size=training.vocab_size or sizes[training.type or kind],
-        )
-        tokenizer = TokenizerConfig(train=filled)
-    return dataclasses.replace(
-        config,
-        precision=precision if config.precision == "auto" else config.precision,
-        threads_per_process=threads
-        if config.threads_per_process == "auto"
-        else config.threads_per_process,
-        objective=config.objective or OBJECTIVES[config.model.type],
-        tokenizer=tokenizer,
-    )
 
 
 def identity(config: RunConfig) -> dict[str, Any]:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from lmtrainer.config.phase import Phase
-
-
-def warmup_steps(phase: Phase, steps: int) -> int:
-    """Steps of the warm-up: as configured, else a tenth of the phase."""
-    return steps // 10 if phase.warmup_steps is None else phase.warmup_steps
+from lmtrainer.config.phase import warmup_steps as warmup_steps
 
 
 def learning_rate(phase: Phase, step: int, steps: int) -> float:

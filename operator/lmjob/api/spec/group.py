@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from lmjob.api.names import Role
 from lmjob.api.spec.pods import PodFields
 from lmjob.api.spec.resources import at_most_devices, overridden
 from lmtrainer.config.mistakes import Mistake
@@ -18,8 +19,6 @@ from lmtrainer.config.phase import batch_mistakes
 
 if TYPE_CHECKING:
     from lmjob.api.spec.job import JobSpec
-
-Role = Literal["prepare", "master", "worker", "evaluate"]
 
 _DEVICES_INHERITED: Mapping[Role, int] = MappingProxyType({"prepare": 0, "evaluate": 1})
 """Devices of `pods` that a role gets unasked: prepare has no use for any, evaluate for one."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
 
+from lmjob.api.names import Role as Role
+from lmjob.api.spec.pods import PodSettings
 from lmtrainer.config import RunConfig
 from lmtrainer.config.schema import setting
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Position
-
-Role = Literal["prepare", "master", "worker", "evaluate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,11 @@ class JobPlan:
     """Resolved: no "auto" is left in it."""
     config_hash: str
     stages: tuple[StagePlan, ...]
+    pods: Mapping[str, PodSettings] = setting(
+        lambda: MappingProxyType({}), "role -> its pods, all blocks of the specification merged"
+    )
+    """Once for each role and not for each replica: a plan of 4096 workers must still fit into one
+    object of Kubernetes."""
     startup_seconds: float
     max_restarts: int
     grace_seconds: float

@@ -1,0 +1,89 @@
+"""A specification becomes a plan: every choice that was left open is made here, once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from lmjob.api.names import ROLES
+from lmjob.api.spec import Job, JobSpec, PodSettings, pod_of, processes_of
+from lmjob.api.spec.variables import as_mapping
+from lmjob.core.plan.facts import Facts
+from lmjob.core.plan.resources import precision, threads
+from lmjob.core.plan.shapes import JobIdentity, JobPlan, ReplicaPlan, Role, StagePlan
+from lmtrainer.config import config_hash, document, fingerprint, resolve
+from lmtrainer.contract.arguments import Stage
+from lmtrainer.contract.reports import Position
+
+
+def plan_job(job: Job, *, uid: str, facts: Facts) -> JobPlan:
+    """The plan of a job. Equal arguments give equal plans; `uid` is unique in time."""
+    spec = job.spec
+    run = resolve(spec.run(), precision=precision(spec), threads=threads(spec, facts))
+    plan = JobPlan(
+        job=JobIdentity(name=job.name, namespace=job.namespace, uid=uid),
+        image=spec.image or facts.default_image,
+        run=run,
+        config_hash=config_hash(run),
+        stages=(
+            _single("prepare", spec),
+            StagePlan(name="train", replicas=_group(spec), target=_target(spec)),
+            _single("evaluate", spec),
+        ),
+        pods=_pods(spec),
+        startup_seconds=float(spec.startup.timeout_seconds),
+        max_restarts=spec.failure_policy.max_restarts,
+        grace_seconds=float(spec.termination_grace_period_seconds),
+    )
+    return dataclasses.replace(plan, plan_hash=plan_hash(plan))
+
+
+def plan_hash(plan: JobPlan) -> str:
+    """sha256 of the plan's document without the hash itself."""
+    return fingerprint(document(dataclasses.replace(plan, plan_hash="")))
+
+
+def _single(stage: Stage, spec: JobSpec) -> StagePlan:
+    role: Role = "evaluate" if stage == "evaluate" else "prepare"
+    return StagePlan(name=stage, replicas=(_replica(spec, role, 0, 0),))
+
+
+def _group(spec: JobSpec) -> tuple[ReplicaPlan, ...]:
+    worker = _replica(spec, "worker", 0, 1)
+    return (
+        _replica(spec, "master", 0, 0),
+        *(
+            dataclasses.replace(worker, index=index, node_rank=index + 1)
+            for index in range(spec.workers.replicas)
+        ),
+    )
+
+
+def _replica(spec: JobSpec, role: Role, index: int, node_rank: int) -> ReplicaPlan:
+    return ReplicaPlan(
+        role=role,
+        index=index,
+        node_rank=node_rank,
+        processes=processes_of(spec, role),
+        env=as_mapping(pod_of(spec, role).env),
+    )
+
+
+def _target(spec: JobSpec) -> Position | None:
+    last = spec.phases[-1]
+    if last.steps is None:
+        return None
+    return Position(phase_index=len(spec.phases) - 1, step=last.steps, phase=last.name)
+
+
+def _pods(spec: JobSpec) -> Mapping[str, PodSettings]:
+    """The pods of every role that the job has; variables stand with the replicas."""
+    roles = [role for role in ROLES if role != "worker" or spec.workers.replicas]
+    return MappingProxyType({role: _settings(spec, role) for role in roles})
+
+
+def _settings(spec: JobSpec, role: Role) -> PodSettings:
+    pod = pod_of(spec, role)
+    names = (field.name for field in dataclasses.fields(PodSettings))
+    return PodSettings(**{name: getattr(pod, name) for name in names})

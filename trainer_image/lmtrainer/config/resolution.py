@@ -1,0 +1,60 @@
+"""Fills in, once, what a configuration left to another field or to the machine.
+
+A job that was planned keeps what stands here: a newer version of the software, with other presets
+or defaults, does not change it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from lmtrainer.config.model import OBJECTIVES, ArchitectureChanges, ModelConfig, ModelType
+from lmtrainer.config.phase import Phase, warmup_steps
+from lmtrainer.config.run import Precision, RunConfig
+from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining, TokenizerType
+
+TOKENIZER_DEFAULTS: Mapping[ModelType, tuple[TokenizerType, int]] = MappingProxyType(
+    {"bert": ("wordpiece", 30522), "gpt2": ("bytebpe", 50257)}
+)
+"""Tokenizer and vocabulary size that a family is known with."""
+
+
+def resolve(config: RunConfig, *, precision: Precision, threads: int) -> RunConfig:
+    """The same configuration without "auto" and without names that stand for sizes; idempotent."""
+    assert config.model.type is not None
+    automatic = config.threads_per_process == "auto"
+    return dataclasses.replace(
+        config,
+        precision=precision if config.precision == "auto" else config.precision,
+        threads_per_process=threads if automatic else config.threads_per_process,
+        objective=config.objective or OBJECTIVES[config.model.type],
+        tokenizer=_tokenizer(config.tokenizer, config.model.type),
+        model=_model(config.model),
+        phases=tuple(_phase(phase) for phase in config.phases),
+    )
+
+
+def _tokenizer(config: TokenizerConfig, family: ModelType) -> TokenizerConfig:
+    if config.from_ is not None:
+        return config
+    training = config.train or TokenizerTraining()
+    kind = training.type or TOKENIZER_DEFAULTS[family][0]
+    size = training.vocab_size or dict(TOKENIZER_DEFAULTS.values())[kind]
+    return TokenizerConfig(train=dataclasses.replace(training, type=kind, vocab_size=size))
+
+
+def _model(config: ModelConfig) -> ModelConfig:
+    """Sizes instead of the name of a preset; a saved model keeps its own."""
+    if config.from_ is not None:
+        return config
+    sizes = ArchitectureChanges(**dataclasses.asdict(config.architecture()))
+    return dataclasses.replace(config, preset=None, config=sizes)
+
+
+def _phase(phase: Phase) -> Phase:
+    """With its warm-up in steps; that of epochs only the data can tell."""
+    if phase.steps is None:
+        return phase
+    return dataclasses.replace(phase, warmup_steps=warmup_steps(phase, phase.steps))
