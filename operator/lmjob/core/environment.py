@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from lmjob.core.plan.shapes import JobPlan, ReplicaPlan, StagePlan
 from lmtrainer.contract.environment import NodeEnvironment, to_env
@@ -22,7 +21,7 @@ class Place:
     status_port: int
     node_dir: str
     termination_log: str
-    claims: Mapping[str, str] = MappingProxyType({})
+    claims: Mapping[str, str]
     """Volume claim -> folder."""
 
 

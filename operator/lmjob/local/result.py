@@ -1,0 +1,69 @@
+"""What came out of a job, for people: read from the folder of the results, without the trainer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lmtrainer.config import RunConfig
+from lmtrainer.contract.output import EVALUATION_FILE
+
+_LOADER = {"mlm": "AutoModelForMaskedLM", "clm": "AutoModelForCausalLM"}
+
+
+def result_lines(output: Path, run: RunConfig) -> Iterator[str]:
+    """The figures, the filled-in sentences, and where the model lies and how to load it."""
+    found = _read(output / EVALUATION_FILE)
+    yield from _figures(found)
+    yield from _sentences(found)
+    curve = output / str(found.get("lossCurve", "loss.png"))
+    if curve.is_file():
+        yield f"loss curve       {_near(curve)}"
+    model = output / str(found.get("model", "model"))
+    yield f"model            {_near(model)}"
+    loader = _LOADER.get(run.objective or "mlm", "AutoModel")
+    yield "load it with"
+    yield f"  from transformers import {loader}, AutoTokenizer"
+    yield f'  model = {loader}.from_pretrained("{_near(model)}")'
+    yield f'  tokenizer = AutoTokenizer.from_pretrained("{_near(model)}")'
+
+
+def _figures(found: Mapping[str, Any]) -> Iterator[str]:
+    perplexity, unigram = found.get("perplexity"), found.get("unigramPerplexity")
+    if isinstance(perplexity, int | float):
+        beside = ""
+        if isinstance(unigram, int | float):
+            beside = f"   (unigram baseline {unigram:,.1f})"
+        yield f"perplexity       {perplexity:,.1f}{beside}"
+    accuracy, predictions = found.get("accuracy"), found.get("predictions")
+    if isinstance(accuracy, int | float):
+        of = f"   ({predictions:,} predictions)" if isinstance(predictions, int) else ""
+        yield f"masked accuracy  {accuracy:.1%}{of}"
+
+
+def _sentences(found: Mapping[str, Any]) -> Iterator[str]:
+    sentences = found.get("fill")
+    shown = [s for s in sentences if isinstance(s, Mapping)] if isinstance(sentences, list) else []
+    if shown:
+        yield "filled in"
+    for sentence in shown:
+        yield f"  {sentence.get('text', '')}"
+        yield f"    -> {sentence.get('filled', '')}"
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _near(path: Path) -> str:
+    """A path as short as it may be said from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,142 @@
+"""What a person sees while a job runs: bars in a terminal, plain lines everywhere else.
+
+Called by `lmjob.local.run`; refreshed only from its loop, because a thread of its own would break
+the tie between the launchers and the thread that started them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from lmjob.core.events import Event
+from lmjob.core.plan.shapes import JobPlan, ReplicaKey
+from lmjob.core.report import Status
+
+REFRESH_SECONDS = 0.25
+LINE_SECONDS = 10.0
+"""Least time between two plain lines about the same activity."""
+
+
+class Terminal(Protocol):
+    """Where a run tells what it does."""
+
+    def line(self, text: str) -> None:
+        """Say something at once."""
+
+    def show(self, status: Status) -> None:
+        """Show how far the job is, if it is time to."""
+
+    def close(self) -> None:
+        """Leave what was shown last."""
+
+
+def tell(terminal: Terminal, event: Event) -> None:
+    terminal.line(f"{'warning: ' if event.warning else ''}{event.message}")
+
+
+def tell_start(terminal: Terminal, key: ReplicaKey) -> None:
+    terminal.line(f"{f'worker {key.index}' if key.role == 'worker' else key.role} started")
+
+
+def open_terminal(plan: JobPlan, console: Console) -> Terminal:
+    return Bars(plan, console) if console.is_terminal else Lines(console)
+
+
+class Bars:
+    """One bar for each stage."""
+
+    def __init__(self, plan: JobPlan, console: Console) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:9}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=console,
+            auto_refresh=False,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._names = [stage.name for stage in plan.stages]
+        self._shown_at = 0.0
+        self._bars.start()
+
+    def line(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False)
+        self._bars.refresh()
+
+    def show(self, status: Status) -> None:
+        now = time.monotonic()
+        if now < self._shown_at + REFRESH_SECONDS:
+            return
+        self._shown_at = now
+        self._update(status)
+        self._bars.refresh()
+
+    def close(self) -> None:
+        self._bars.stop()
+
+    def _update(self, status: Status) -> None:
+        progress = status.get("progress", {})
+        for name in self._names[: self._names.index(status["stage"])]:
+            self._finish(name)
+        if status["attempt"]:
+            task = self._task(status["stage"])
+            done, total = progress.get("done", 0), progress.get("total")
+            self._bars.update(task, completed=done, total=total, detail=detail(progress))
+        if any(c["type"] == "Complete" and c["status"] == "True" for c in status["conditions"]):
+            self._finish(status["stage"])
+
+    def _task(self, name: str) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=None, detail="")
+        return self._tasks[name]
+
+    def _finish(self, name: str) -> None:
+        if name in self._tasks:
+            task = self._bars.tasks[self._bars.task_ids.index(self._tasks[name])]
+            done = task.total or task.completed or 1
+            self._bars.update(task.id, completed=done, total=done, detail="done")
+
+
+class Lines:
+    """A line when the activity changes, and one now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._activity: tuple[str, str] = ("", "")
+        self._shown_at = 0.0
+
+    def line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, status: Status) -> None:
+        progress = status.get("progress", {})
+        activity = (str(status["stage"]), str(progress.get("activity", "")))
+        now = time.monotonic()
+        if not activity[1] or (activity == self._activity and now < self._shown_at + LINE_SECONDS):
+            return
+        self._activity, self._shown_at = activity, now
+        done, total = progress.get("done", 0), progress.get("total")
+        count = f"{done}/{total}" if total is not None else f"{done}"
+        words = f"{count} {progress.get('unit', '')}".strip()
+        self.line(f"{activity[0]}: {words}, {detail(progress)}")
+
+    def close(self) -> None:
+        pass
+
+
+def detail(progress: Mapping[str, Any]) -> str:
+    """What stands beside a bar: activity, loss, speed and the time left."""
+    parts = [str(progress.get("activity", ""))]
+    if "loss" in progress:
+        parts.append(f"loss {progress['loss']:.3f}")
+    if "tokensPerSecond" in progress:
+        parts.append(f"{progress['tokensPerSecond']:,.0f} tokens/s")
+    if "etaSeconds" in progress:
+        minutes, seconds = divmod(round(progress["etaSeconds"]), 60)
+        parts.append(f"{minutes}:{seconds:02} left")
+    return ", ".join(part for part in parts if part)
