@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -69,6 +70,9 @@ def _publish(final: Path, snapshot: Snapshot, fence: Callable[[], None]) -> Chec
         # A newer attempt removes what older ones left unfinished, also under our hands.
         fence()
         raise
+    except DamagedError as fault:
+        # Not ours to explain, and no reason to give up: another attempt may have a better disk.
+        raise OSError(errno.EIO, f"does not read back as written ({fault})", str(final)) from fault
     return dataclasses.replace(checkpoint, path=final)
 
 

@@ -53,7 +53,7 @@ def write_manifest(
         "facts": {camel(name): document(value) for name, value in facts.items()},
     }
     plain["sha256"] = fingerprint(plain)
-    text = json.dumps(plain, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+    text = json.dumps(plain, indent=1, ensure_ascii=True, allow_nan=False)
     return replace(folder / MANIFEST_FILE, text).sha256
 
 

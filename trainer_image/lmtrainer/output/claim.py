@@ -73,7 +73,7 @@ def claim(
             _sign(mine, run)
         except LockHeldError as fault:
             raise _in_use(mine, run, fault) from fault
-        except (PermissionError, NotADirectoryError) as fault:
+        except (PermissionError, NotADirectoryError, FileExistsError) as fault:
             way_out = "give its user the right to, or choose another output.to"
             raise UserError(f"output.to: cannot be written ({fault}); {way_out}") from fault
         yield mine

@@ -149,8 +149,14 @@ def _strangers(folder: Path) -> list[str]:
 def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """Each differing field with both values; the hash may tell 1 from 1.0, where no field does."""
     found = list(differences(document(theirs), document(ours)))
-    shown = [f"{field} is {show(there)} there, {show(here)} here" for field, there, here in found]
+    shown = [
+        f"{field} is {_value(there)} there, {_value(here)} here" for field, there, here in found
+    ]
     if len(shown) > MAX_DIFFERENCES:
         more = len(shown) - MAX_DIFFERENCES
         shown = [*shown[:MAX_DIFFERENCES], f"and {more} more fields"]
     return shown or ["the same values in another form"]
+
+
+def _value(value: object) -> str:
+    return "not set" if value is None else show(value)

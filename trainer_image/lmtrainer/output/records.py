@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lmtrainer.config import MistakesError
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Completion, dump, load
 from lmtrainer.durable import DamagedError, make_folder, read_small, replace, sha256_of
@@ -33,7 +32,7 @@ def read_record(folder: Path, stage: Stage) -> Completion | None:
     """The record of a stage as it lies there; None if there is none, or none that can be read."""
     try:
         found = load(Completion, read_small(record_path(folder, stage)).decode())
-    except (FileNotFoundError, NotADirectoryError, MistakesError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if found.stage == stage else None
 
