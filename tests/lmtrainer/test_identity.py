@@ -66,6 +66,7 @@ def test_another_configuration_is_refused_field_by_field(
         model={"type": "bert", "config": {"hiddenSize": 516}},
         phases=[{"name": "main", "steps": 20}],
         seed=7,
+        tokenizer={"from": "mine"},
         checkpoint={"resume": mode},
     )
     with pytest.raises(UserError) as caught:
@@ -74,7 +75,8 @@ def test_another_configuration_is_refused_field_by_field(
     assert "job-a" in said
     assert "seed is 42 there, 7 here" in said
     assert "phases[0].steps is 10 there, 20 here" in said
-    assert "model.config.hiddenSize is not set there, 516 here" in said
+    assert "model.config.hiddenSize is 768 there, 516 here" in said
+    assert 'tokenizer.from is not set there, "mine" here' in said
     assert "resume to never" in said and "another output.to" in said
     with pytest.raises(UserError, match=r"phases\[0\]\.steps"):
         own(tmp_path, run, "job-b")
