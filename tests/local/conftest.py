@@ -1,0 +1,40 @@
+"""Fixtures of the tests that run real jobs on this machine."""
+
+from pathlib import Path
+
+import pytest
+from tests.local.jobs import DOCUMENTS, TEXT, Attempts, Job
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    documents = TEXT.read_text().split("\n\n")[:DOCUMENTS]
+    (folder / "jargon.txt").write_text("\n\n".join(documents))
+    return folder
+
+
+@pytest.fixture
+def job(tmp_path, corpus) -> Job:
+    (tmp_path / "corpus").symlink_to(corpus)
+    (tmp_path / "results").mkdir()
+    return Job(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, corpus) -> Job:
+    """The job run once without any fault: what all others are compared with."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "corpus").symlink_to(corpus)
+    (folder / "results").mkdir()
+    job = Job(folder)
+    job.output_text = job.run()
+    return job
+
+
+@pytest.fixture
+def attempts(job):
+    watch = Attempts(job.output)
+    watch.start()
+    yield watch
+    watch.stop()

@@ -1,0 +1,81 @@
+"""The quickstart reaches its aim: held-out masked perplexity at most half of the unigram's.
+
+Recomputed here from the saved folder with plain transformers, one sequence at a time; and a model
+that learns nothing does not reach it.
+"""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from lmtrainer.config import RunConfig, parse
+from lmtrainer.dataset import EvaluationRows, open_prepared
+
+pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]
+EXAMPLE = Path(__file__).parents[2] / "manifests/examples/quickstart.yaml"
+
+
+def run(folder, change=lambda spec: None):
+    job = yaml.safe_load(EXAMPLE.read_text())
+    change(job["spec"])
+    (folder / "job.yaml").write_text(yaml.safe_dump(job))
+    command = [sys.executable, "-m", "lmjob", "run", "job.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "volumes/results/quickstart", done.stdout
+
+
+def perplexities(output):
+    """(of the model, of the add-one unigram) on the held-out masked positions."""
+    stored = json.loads((output / ".lmjob/job.json").read_text())
+    config = parse(RunConfig, stored["plan"]["run"])
+    prepared = open_prepared(config, output, {"results": str(output.parent)})
+    model = AutoModelForMaskedLM.from_pretrained(output / "model").eval()
+    counts = prepared.counts + 1.0
+    unigram = np.log(counts / counts.sum())
+    loss = baseline = total = 0.0
+    for row in EvaluationRows(prepared, config, 0).rows(0, 1):
+        start = 0
+        for length in row.lengths:
+            inside = (row.targets >= start) & (row.targets < start + length)
+            labels = torch.from_numpy(row.labels[inside])
+            places = torch.from_numpy(row.targets[inside] - start)
+            with torch.inference_mode():
+                tokens = torch.from_numpy(row.tokens[start : start + length])
+                scores = model(tokens[None]).logits[0, places].log_softmax(-1)
+            loss -= float(scores.gather(1, labels[:, None]).sum())
+            baseline -= float(unigram[row.labels[inside]].sum())
+            total += int(inside.sum())
+            start += length
+    return math.exp(loss / total), math.exp(baseline / total)
+
+
+def test_the_quickstart_halves_the_perplexity_of_the_unigram(tmp_path):
+    output, text = run(tmp_path)
+    model, unigram = perplexities(output)
+    report = json.loads((output / "evaluation.json").read_text())
+    assert report["perplexity"] == pytest.approx(model, rel=1e-3)
+    assert report["unigramPerplexity"] == pytest.approx(unigram, rel=1e-6)
+    assert model <= unigram / 2
+    assert f"{report['perplexity']:.0f}" in text
+    assert AutoTokenizer.from_pretrained(output / "model").mask_token == "[MASK]"
+    assert len(report["fill"]) == 3
+    # A second run finds its finished record.
+    assert run(tmp_path)[1].count("attempt") <= 1
+
+
+def test_a_model_that_learns_nothing_does_not(tmp_path):
+    def hold_still(spec):
+        spec["phases"][0].update(learningRate=1e-12, steps=20, warmupSteps=0)
+
+    output, _ = run(tmp_path, hold_still)
+    model, unigram = perplexities(output)
+    assert model > unigram / 2
