@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lmtrainer.faults import FencedError, InterruptedRunError, RendezvousError
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import Store
 
 T = TypeVar("T")
 
@@ -48,12 +48,12 @@ class Fence:
         return f"job {self.job_uid} attempt {self.attempt}"
 
 
-def open_store(listener: socket.socket, fence: Fence) -> TCPStore:
+def open_store(listener: socket.socket, fence: Fence) -> Store:
     """Serve a store on a listening socket, which the store then owns, and put up the fence.
 
     Clients that connected to the socket before this call are served by it.
     """
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     host, port = listener.getsockname()[:2]
     store = TCPStore(
@@ -68,12 +68,12 @@ def open_store(listener: socket.socket, fence: Fence) -> TCPStore:
     return store
 
 
-def connect(host: str, port: int, fence: Fence, *, seconds: float) -> TCPStore:
+def connect(host: str, port: int, fence: Fence, *, seconds: float) -> Store:
     """A client of the store at `host:port`, once it is there and if it is of this attempt.
 
     RendezvousError after `seconds`; FencedError if the store is of another job or attempt.
     """
-    from torch.distributed import DistError, TCPStore
+    from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 
     deadline = time.monotonic() + seconds
     timeout = timedelta(seconds=ANSWER_SECONDS)
@@ -93,7 +93,7 @@ def connect(host: str, port: int, fence: Fence, *, seconds: float) -> TCPStore:
         time.sleep(RETRY_SECONDS)
 
 
-def handshake(store: TCPStore, fence: Fence) -> None:
+def handshake(store: Store, fence: Fence) -> None:
     """One round trip: FencedError if the store is not that of `fence`."""
     job_uid, attempt = json.loads(store.get(_FENCE_KEY))
     found = Fence(str(job_uid), int(attempt))
@@ -103,7 +103,7 @@ def handshake(store: TCPStore, fence: Fence) -> None:
         )
 
 
-def claim_node(store: TCPStore, node_rank: int, instance: str) -> None:
+def claim_node(store: Store, node_rank: int, instance: str) -> None:
     """Take a node's place in the group; `instance` is random, so that equals are told apart."""
     holder = store.compare_set(f"lmtrainer/node/{node_rank}", "", instance)
     if holder != instance.encode():
@@ -113,7 +113,7 @@ def claim_node(store: TCPStore, node_rank: int, instance: str) -> None:
         )
 
 
-def gather(store: TCPStore, rank: int, world_size: int, *, seconds: float) -> None:
+def gather(store: Store, rank: int, world_size: int, *, seconds: float) -> None:
     """Wait until every rank is here; RendezvousError names those that are not."""
     deadline = time.monotonic() + seconds
     store.set(_rank_key(rank), "here")

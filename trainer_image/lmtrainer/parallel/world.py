@@ -20,7 +20,7 @@ from lmtrainer.parallel.rendezvous import Fence, connect, gather, within
 from lmtrainer.stage import StageContext
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import Store
 
 SILENT_PEER_SECONDS = 300.0
 """An exchange that takes longer fails: a peer is silent (stopped, or its network is gone). torch's
@@ -71,12 +71,12 @@ def leave(world: World) -> None:
         dist.destroy_process_group()
 
 
-def _meet(context: StageContext) -> TCPStore:
+def _meet(context: StageContext) -> Store:
     """The store, once all ranks have come to it."""
     node = context.node
     seconds = node.rendezvous_seconds
 
-    def meet() -> TCPStore:
+    def meet() -> Store:
         deadline = time.monotonic() + seconds
         fence = Fence(node.job_uid, node.attempt)
         store = connect(node.master_addr, node.master_port, fence, seconds=seconds)

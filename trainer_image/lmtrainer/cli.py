@@ -1,0 +1,44 @@
+"""The command line: `lmtrainer launch --stage STAGE --config FILE`. Exit codes: `contract.exits`.
+
+What a command needs is imported when it runs, so that `--version` and `--help` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from lmtrainer import __version__
+from lmtrainer.contract.arguments import add_launch_arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    given = build_parser().parse_args(argv)
+    if given.command == "rank":
+        from lmtrainer.launch.rank import run_rank
+
+        return run_rank(given.stage, given.config, os.environ)
+    from lmtrainer.launch.node import run_node
+
+    code = run_node(given.stage, given.config, os.environ)
+    # A thread may be stuck in a store that is gone: the interpreter must not wait for it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lmtrainer",
+        description="Trains language models. Started by `lmjob run` and by the operator.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    launch = commands.add_parser("launch", help="process 1 of a node: starts and watches its ranks")
+    rank = commands.add_parser("rank", help="one rank; started by launch only")
+    for command in (launch, rank):
+        add_launch_arguments(command)
+    return parser

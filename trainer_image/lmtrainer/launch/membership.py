@@ -1,0 +1,100 @@
+"""A node's place in the group: it opens the rendezvous store, or waits for it, compares the fence
+and claims its rank. Caller: `node`.
+
+All of that, the import of torch included, happens in a thread that may be left behind: the launcher
+itself must go on watching its ranks, answering and obeying signals. The thread then keeps shaking
+hands with the store, so that readiness is a fact at most a second old and costs a probe nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from lmtrainer.contract.environment import NodeEnvironment
+from lmtrainer.faults import RendezvousError
+from lmtrainer.launch.sockets import is_loopback, listen, port_of
+from lmtrainer.parallel.rendezvous import Fence, claim_node, connect, handshake, open_store
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
+
+HANDSHAKE_SECONDS = 0.5
+"""Between two handshakes."""
+STALE_SECONDS = 3.0
+"""A handshake older than this says nothing of now."""
+
+
+class Membership:
+    """Begun with `start`; everything else may be read from any thread."""
+
+    def __init__(self, node: NodeEnvironment) -> None:
+        """Takes the master's port at once; RendezvousError if it cannot be had."""
+        self._node = node
+        self._host, self._port = node.master_addr, node.master_port
+        self._listener: socket.socket | None = None
+        if node.is_master:
+            self._listener = listen(node.master_addr, node.master_port, purpose="master port")
+            self._port = port_of(self._listener)
+            if not is_loopback(node.master_addr):
+                self._host = "127.0.0.1"  # the master's own name may not resolve yet
+        self._deadline = float("inf")
+        self._answered_at = float("-inf")
+        self._error: BaseException | None = None
+        self._served: Store | None = None
+        """Served for as long as this object lives."""
+        self.joined = False
+
+    @property
+    def port(self) -> int:
+        """The real port of the store."""
+        return self._port
+
+    @property
+    def fault(self) -> BaseException | None:
+        """Why this node is not a member and will not be."""
+        if self.joined:
+            return None
+        if self._error is None and time.monotonic() > self._deadline:
+            return RendezvousError(
+                f"no answer from the rendezvous store at {self._host}:{self._port} within "
+                f"{self._node.rendezvous_seconds:g} s"
+            )
+        return self._error
+
+    def start(self) -> None:
+        # The thread gives the better reason, so it comes first unless it hangs.
+        self._deadline = time.monotonic() + self._node.rendezvous_seconds + 1
+        threading.Thread(target=self._run, daemon=True, name="membership").start()
+
+    def unready(self) -> str:
+        """Why the group cannot be joined through this node now; empty if it can."""
+        store = f"the rendezvous store at {self._host}:{self._port}"
+        if self._error is not None:
+            return str(self._error)
+        if not self.joined:
+            return f"no handshake with {store} yet"
+        age = time.monotonic() - self._answered_at
+        return f"{store} has not answered for {age:.0f} s" if age > STALE_SECONDS else ""
+
+    def _run(self) -> None:
+        try:
+            self._join_and_keep()
+        except BaseException as error:
+            self._error = error
+
+    def _join_and_keep(self) -> None:
+        node = self._node
+        fence = Fence(node.job_uid, node.attempt)
+        if self._listener is not None:
+            self._served = open_store(self._listener, fence)
+        client = connect(self._host, self._port, fence, seconds=node.rendezvous_seconds)
+        claim_node(client, node.node_rank, os.urandom(8).hex())
+        while True:
+            handshake(client, fence)
+            self._answered_at = time.monotonic()
+            self.joined = True
+            time.sleep(HANDSHAKE_SECONDS)

@@ -1,0 +1,71 @@
+"""What runs in each rank's process: `lmtrainer rank`, started by the launcher only.
+
+Ties the rank to its launcher, turns signals into a request, calls the stage, and leaves its error
+where the launcher finds it. The stage is imported here, so that torch is loaded in ranks alone.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import NoReturn
+
+from lmtrainer.contract.arguments import Stage
+from lmtrainer.contract.environment import NODE_DIR, from_env
+from lmtrainer.contract.exits import ExitType
+from lmtrainer.launch import lifeline
+from lmtrainer.launch.peers import exit_type_of
+from lmtrainer.launch.rank_environment import LAUNCHER_PID
+from lmtrainer.launch.settings import read_run
+from lmtrainer.launch.signals import stop_on_signals
+from lmtrainer.progress import RankReports
+from lmtrainer.stage import StageContext
+
+_PLAIN = frozenset({ExitType.USER_ERROR, ExitType.INTERRUPTED, ExitType.FENCED})
+"""Ends that a message explains and a traceback only hides."""
+
+
+def run_rank(stage: Stage, config_path: str, env: Mapping[str, str]) -> int:
+    """Run a stage in this process. Returns 0 or does not return."""
+    if LAUNCHER_PID not in env:
+        raise SystemExit("lmtrainer rank: is started by lmtrainer launch only")
+    lifeline.die_with(int(env[LAUNCHER_PID]))
+    faulthandler.enable()
+    reports = RankReports(env[NODE_DIR], int(env["RANK"]))
+    stop = stop_on_signals()
+    try:
+        context = StageContext(
+            stage=stage,
+            run=read_run(config_path),
+            node=from_env(env),
+            reports=reports,
+            rank=int(env["RANK"]),
+            local_rank=int(env["LOCAL_RANK"]),
+            world_size=int(env["WORLD_SIZE"]),
+            stop=stop,
+        )
+        reports.heartbeat()
+        importlib.import_module(f"lmtrainer.stages.{stage}").run(context)
+    except Exception as error:
+        _end(reports, error)
+    return 0
+
+
+def _end(reports: RankReports, error: Exception) -> NoReturn:
+    """Say why, and go at once: leaving the interpreter regularly would wait for threads that may be
+    stuck in an exchange with a peer that is gone."""
+    exit_type = exit_type_of(error)
+    if exit_type in _PLAIN:
+        print(f"lmtrainer: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    try:
+        reports.error(error)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_type.code)

@@ -1,0 +1,19 @@
+"""Reads the run's configuration from its file, for the launcher and for each rank."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lmtrainer.config import MistakesError, RunConfig, parse
+from lmtrainer.faults import UserError
+
+
+def read_run(path: str) -> RunConfig:
+    """The run's configuration; UserError with all its mistakes."""
+    try:
+        return parse(RunConfig, json.loads(Path(path).read_text(encoding="utf-8")))
+    except MistakesError as error:
+        raise UserError(f"{path} cannot be used:\n{error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}") from error
