@@ -24,6 +24,8 @@ from lmtrainer.contract.exits import ExitType
 from lmtrainer.contract.reports import Completion, Failure, Termination
 
 LATE = 1e9
+LONG_AGO = -10.0
+"""Before `ECHO_SECONDS`, but not so long that a start is overdue."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def without_times(memory: Memory) -> Memory:
         started_at=0.0,
         attempt_started_at=0.0,
         stage_started_at=0.0,
-        group_since=0.0,
+        group_since=LONG_AGO,
         finished_at=None,
     )
 

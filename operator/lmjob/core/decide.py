@@ -66,7 +66,7 @@ def decide(plan: JobPlan, memory: Memory, observed: Observed, now: float) -> Dec
     if success.proven(plan, seen):
         return Claim(success.after_stage(plan, memory, now))
     if memory.ending:
-        return _end(plan, seen.live, "GroupEnding") or _after_end(plan, memory, observed, seen, now)
+        return _end_group(plan, memory, seen, now) or _after_end(plan, memory, observed, seen, now)
     if observed.suspend:
         return Claim(in_group(memory, "suspending", now))
     fault = _fault(plan, memory, seen, now)
@@ -90,6 +90,13 @@ def _end(plan: JobPlan, live: Iterable[Replica], reason: WaitReason) -> Decision
     if unasked:
         return Act(delete=unasked, grace_seconds=plan.grace_seconds)
     return Wait(reason) if live else None
+
+
+def _end_group(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> Decision | None:
+    spared = cause.spared_until(memory.last_fault, memory.group_since)
+    if memory.group == "failing" and seen.live and now < spared:
+        return Wait("GroupEnding", spared)
+    return _end(plan, seen.live, "GroupEnding")
 
 
 def _after_end(

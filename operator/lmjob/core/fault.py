@@ -3,10 +3,10 @@ first cause, reports tell it."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
+from lmtrainer.config.scalars import CONTROL
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.exits import ExitType
 
@@ -54,10 +54,9 @@ class Fault:
 
 
 _UNKNOWN = ExitType.FAILED
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 
 
 def plain(text: str) -> str:
     """A message from outside, as a document may hold it: no control characters, bounded."""
-    clean = _CONTROL.sub(" ", text).strip()
+    clean = CONTROL.sub(" ", text).strip()
     return clean if len(clean) <= MAX_MESSAGE else clean[:MAX_MESSAGE] + "..."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from lmjob.core.fault import Fault
 from lmtrainer.contract.reports import Position
 
@@ -24,4 +22,23 @@ def fault_words(fault: Fault) -> str:
 
 def timestamp(seconds: float) -> str:
     """Unix time as Kubernetes writes it: RFC 3339, UTC, whole seconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    days, rest = divmod(int(seconds), _DAY)
+    year, month, day = _civil(days)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{year:04}-{month:02}-{day:02}T{clock}Z"
+
+
+_DAY = 86_400
+_ERA = 146_097
+"""Days of 400 years."""
+
+
+def _civil(days: int) -> tuple[int, int, int]:
+    """Year, month and day of a day after 1970-01-01, in the Gregorian calendar (H. Hinnant,
+    "chrono-Compatible Low-Level Date Algorithms": years that begin in March)."""
+    era, of_era = divmod(days + 719_468, _ERA)
+    year = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    shifted = (5 * of_year + 2) // 153
+    month = shifted + 3 if shifted < 10 else shifted - 9
+    return era * 400 + year + (month <= 2), month, of_year - (153 * shifted + 2) // 5 + 1
