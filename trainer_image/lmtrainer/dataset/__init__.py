@@ -1,0 +1,29 @@
+"""The data path: prepared once, then packed rows as functions of step and rank, without state.
+
+    prepare    text -> tokenizer and dataset, or proof that they are there; opens them
+    home       where the dataset lies, and who may write there
+    build      makes both
+    encode     documents -> ids
+    writing    ids -> shards
+    store      the files, and how they are read
+    samples    which stretch of text is which example
+    order      which examples a step has, and which process computes which
+    masking    what is hidden
+    batches    all of that as rows for the model
+
+Called by the stages, the training loop and the evaluation. What may not live here: torch, or any
+random generator with a state.
+"""
+
+from lmtrainer.dataset.batches import Batch, EvaluationRows, TrainingRows, training_steps
+from lmtrainer.dataset.prepare import Prepared, open_prepared, prepare
+
+__all__ = [
+    "Batch",
+    "EvaluationRows",
+    "Prepared",
+    "TrainingRows",
+    "open_prepared",
+    "prepare",
+    "training_steps",
+]

@@ -1,0 +1,172 @@
+"""Packed rows for the model: which text, hidden how, and what to predict.
+
+Called by the training loop and by evaluation. A row is a function of the dataset, the configuration
+and the step: no state is kept between calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmtrainer.config import RunConfig
+from lmtrainer.config.phase import Phase, batch_shape
+from lmtrainer.dataset.masking import Stretches, mask
+from lmtrainer.dataset.order import Order, deal
+from lmtrainer.dataset.prepare import Prepared
+from lmtrainer.dataset.samples import Samples, samples
+from lmtrainer.dataset.store import Tokens
+from lmtrainer.randomness import Purpose, derive
+from lmtrainer.vocab import Vocabulary
+
+EVALUATION_TOKENS = 4096
+"""Most tokens of an evaluation row, unless one sequence has more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Sequences packed end to end in one row: T tokens, M of them to predict."""
+
+    tokens: NDArray[np.int64]
+    """[T] what the model sees"""
+    positions: NDArray[np.int64]
+    """[T] from 0 in each sequence"""
+    lengths: tuple[int, ...]
+    """of the sequences; their sum is T"""
+    targets: NDArray[np.int64]
+    """[M] places in the row, ascending"""
+    labels: NDArray[np.int64]
+    """[M] the right token at each target"""
+
+
+def steps_of(phase: Phase, samples: int) -> int:
+    """Steps of a phase over so many samples: as given, or as its epochs make it, rounded up."""
+    if phase.steps is not None:
+        return phase.steps
+    assert phase.epochs is not None, "checked by the configuration"
+    return max(1, math.ceil(phase.epochs * samples / phase.global_batch_size))
+
+
+def training_steps(prepared: Prepared, run: RunConfig) -> tuple[int, ...]:
+    """Steps of each phase of a run."""
+    return tuple(steps_of(phase, len(_samples(prepared.train, run, phase))) for phase in run.phases)
+
+
+class TrainingRows:
+    """The training text in the lengths and batches of one phase."""
+
+    def __init__(self, prepared: Prepared, run: RunConfig, phase_index: int) -> None:
+        self._run = run
+        self._phase_index = phase_index
+        self._phase = run.phases[phase_index]
+        self._packer = _Packer(prepared.train, prepared.vocabulary, run, self._phase)
+        count = len(self._packer.samples)
+        self._order = Order(run.seed, phase_index, count, self._phase.global_batch_size)
+
+    def micro_batches(self, step: int, rank: int, world_size: int) -> list[Batch]:
+        """The rows that a process computes for a step (from 0), at least one if the global batch
+        has a sequence for each process. All processes together get each sequence once."""
+        numbers, epochs = self._order.at(step)
+        lengths = self._packer.samples.lengths[numbers]
+        rows = deal(lengths, world_size, batch_shape(self._phase, world_size).accumulation)[rank]
+        return [self._packer.row(numbers[row], self._keys(epochs[row])) for row in rows]
+
+    def _keys(self, epochs: NDArray[np.int64]) -> NDArray[np.uint64]:
+        found, which = np.unique(epochs, return_inverse=True)
+        parts = (self._run.seed, Purpose.MASKS, self._phase_index)
+        keys = [derive(*parts, int(epoch)) for epoch in found]
+        return np.array(keys, dtype=np.uint64)[which]
+
+
+class EvaluationRows:
+    """The held-out text in the lengths of one phase, each time the same, masks too."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        run: RunConfig,
+        phase_index: int,
+        *,
+        max_tokens: int = EVALUATION_TOKENS,
+    ) -> None:
+        phase = run.phases[phase_index]
+        self._packer = _Packer(prepared.validation, prepared.vocabulary, run, phase)
+        self._key = derive(run.seed, Purpose.EVALUATION)
+        self._max_tokens = max_tokens
+
+    def rows(self, rank: int, world_size: int) -> Iterator[Batch]:
+        """This process's share of the rows: sequences of like length, at most `max_tokens` in all.
+        The rows of all processes together are the same for any number of them."""
+        order = np.argsort(self._packer.samples.lengths, kind="stable")
+        for number, row in enumerate(self._cut(order)):
+            if number % world_size == rank:
+                yield self._packer.row(row, np.full(len(row), self._key, dtype=np.uint64))
+
+    def _cut(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        ends = np.cumsum(self._packer.samples.lengths[order])
+        begin = 0
+        while begin < len(order):
+            before = int(ends[begin - 1]) if begin else 0
+            end = int(np.searchsorted(ends, before + self._max_tokens, side="right"))
+            end = max(end, begin + 1)
+            yield order[begin:end]
+            begin = end
+
+
+class _Packer:
+    """Puts samples of one split into rows."""
+
+    def __init__(
+        self, tokens: Tokens, vocabulary: Vocabulary, run: RunConfig, phase: Phase
+    ) -> None:
+        self.samples = _samples(tokens, run, phase)
+        self._tokens = tokens
+        self._vocabulary = vocabulary
+        self._run = run
+
+    def row(self, numbers: NDArray[np.int64], keys: NDArray[np.uint64]) -> Batch:
+        """The samples with these numbers, in this order, one after the other."""
+        lengths = self.samples.lengths[numbers]
+        begins = np.cumsum(lengths) - lengths
+        row = np.empty(int(lengths.sum()), dtype=np.int64)
+        places = begins + self._wrap(row, begins, begins + lengths - 1)
+        stretches = Stretches(
+            places, self.samples.sizes[numbers], self.samples.starts[numbers], keys
+        )
+        self._fill(row, stretches)
+        positions = np.arange(len(row)) - np.repeat(begins, lengths)
+        if self._run.objective == "mlm":
+            targets, labels = mask(row, stretches, self._run.masking, self._vocabulary)
+        else:
+            # All but the last of each sequence; each predicts the token after it.
+            targets = np.delete(np.arange(len(row)), begins + lengths - 1)
+            labels = row[targets + 1]
+        return Batch(row, positions, tuple(lengths.tolist()), targets, labels)
+
+    def _wrap(
+        self, row: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]
+    ) -> int:
+        """Put the special tokens around each sequence; returns how many stand before its text."""
+        if self._run.objective == "clm":
+            return 0
+        cls, sep = self._vocabulary.cls, self._vocabulary.sep
+        assert cls is not None and sep is not None, "checked when the dataset was opened"
+        row[first] = cls
+        row[last] = sep
+        return 1
+
+    def _fill(self, row: NDArray[np.int64], stretches: Stretches) -> None:
+        places, sizes, starts = stretches.places, stretches.sizes, stretches.starts
+        for place, size, start in zip(
+            places.tolist(), sizes.tolist(), starts.tolist(), strict=True
+        ):
+            self._tokens.copy(start, row[place : place + size])
+
+
+def _samples(tokens: Tokens, run: RunConfig, phase: Phase) -> Samples:
+    assert run.objective is not None, "the plan resolves it"
+    return samples(tokens.offsets, phase.sequence_length, run.objective)

@@ -1,0 +1,176 @@
+"""Makes a tokenizer and a dataset, and knows what they were made from. Called by
+`dataset.prepare`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmtrainer import vocab
+from lmtrainer.config import RunConfig, fingerprint
+from lmtrainer.config.schema import document
+from lmtrainer.dataset.encode import encode
+from lmtrainer.dataset.home import DATASET, TOKENIZER
+from lmtrainer.dataset.store import FORMAT, facts_of
+from lmtrainer.dataset.writing import Writer
+from lmtrainer.durable import (
+    MANIFEST_FILE,
+    DamagedError,
+    building,
+    measure,
+    sha256_of,
+    verify_manifest,
+)
+from lmtrainer.faults import UserError
+from lmtrainer.text.sources import folder
+from lmtrainer.text.split import Corpus, find, pieces
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with an activity, the bytes of text that it has read, and how many there are."""
+
+Reader = Callable[[int], None]
+"""Called with the number of bytes that were just read."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that a prepared dataset depends on, as it lies on this machine."""
+
+    run: RunConfig
+    corpus: Corpus
+    tokenizer: Path | None
+    """The folder of `tokenizer.from`."""
+    progress: Progress
+    stamps: tuple[tuple[int, int], ...]
+    """Size and time of change of each text file when it was found."""
+
+    def reading(self, activity: str) -> Reader:
+        """Reports the progress of one pass over the text."""
+        total = self.corpus.bytes
+        done = 0
+
+        def read(count: int) -> None:
+            nonlocal done
+            done += count
+            self.progress(activity, done, total)
+
+        return read
+
+
+def find_inputs(run: RunConfig, claims: Mapping[str, str], progress: Progress) -> Inputs:
+    """UserError if a location names nothing."""
+    source = run.tokenizer.from_
+    tokenizer = None if source is None else folder(source, claims, "tokenizer.from")
+    corpus = find(run.data, run.seed, claims)
+    return Inputs(run, corpus, tokenizer, progress, _stamps(corpus))
+
+
+def fingerprint_of(inputs: Inputs) -> str:
+    """Of the bytes of all text and of every setting that the ids depend on. Reads all text once."""
+    run, corpus = inputs.run, inputs.corpus
+    read = inputs.reading("read text")
+    return fingerprint(
+        {
+            "format": FORMAT,
+            "text": _described(corpus.files, read),
+            "heldOutText": _described(corpus.held_out, read),
+            "documents": corpus.rule,
+            "encoding": corpus.encoding,
+            "share": corpus.share,
+            "seed": corpus.seed if corpus.share is not None else None,
+            "tokenizer": _tokenizer_described(inputs),
+            "maxLength": _max_length(run),
+            "objective": run.objective,
+        }
+    )
+
+
+def is_built(home: Path, mark: str) -> bool:
+    """Do a tokenizer and a dataset of this fingerprint lie there, every byte as it was written?"""
+    try:
+        facts = facts_of(verify_manifest(home / DATASET))
+        tokenizer = sha256_of(home / TOKENIZER / MANIFEST_FILE)
+    except (DamagedError, OSError):
+        return False
+    return facts.fingerprint == mark and facts.tokenizer == tokenizer and _has_tokenizer(home, mark)
+
+
+def build(inputs: Inputs, home: Path, mark: str) -> None:
+    """Make the tokenizer, unless it is there, and the dataset. Each appears whole."""
+    if not _has_tokenizer(home, mark):
+        _build_tokenizer(inputs, home, mark)
+    vocabulary = vocab.load(home / TOKENIZER)
+    assert inputs.run.objective is not None, "the plan resolves it"
+    vocabulary.require(inputs.run.objective)
+    # The stream of a causal model needs to see where documents end.
+    terminator = vocabulary.eos if inputs.run.objective == "clm" else None
+    with (
+        building(home / DATASET) as beside,
+        Writer(beside, vocabulary.size, terminator=terminator) as writer,
+    ):
+        text = pieces(inputs.corpus, on_read=inputs.reading("encode text"))
+        encode(text, vocabulary, writer)
+        _check_unchanged(inputs)
+        writer.seal(fingerprint=mark, tokenizer=sha256_of(home / TOKENIZER / MANIFEST_FILE))
+
+
+def _stamps(corpus: Corpus) -> tuple[tuple[int, int], ...]:
+    facts = (path.stat() for path in corpus.all_files)
+    return tuple((fact.st_size, fact.st_mtime_ns) for fact in facts)
+
+
+def _check_unchanged(inputs: Inputs) -> None:
+    """A fingerprint of other text than what was encoded would be believed for ever."""
+    for path, before, now in zip(
+        inputs.corpus.all_files, inputs.stamps, _stamps(inputs.corpus), strict=True
+    ):
+        if before != now:
+            raise UserError(f"{path}: changed while it was read; start the job again when it rests")
+
+
+def _has_tokenizer(home: Path, mark: str) -> bool:
+    try:
+        return verify_manifest(home / TOKENIZER).facts.get("fingerprint") == mark
+    except DamagedError:
+        return False
+
+
+def _build_tokenizer(inputs: Inputs, home: Path, mark: str) -> None:
+    length = _max_length(inputs.run)
+    if inputs.tokenizer is not None:
+        vocab.adopt(inputs.tokenizer, home / TOKENIZER, max_length=length, fingerprint=mark)
+        return
+
+    def texts(activity: str) -> Iterator[str]:
+        """Of training documents only: what is held out must be new to the tokenizer as well."""
+        text = pieces(inputs.corpus, on_read=inputs.reading(activity))
+        return (piece.text for split, piece in text if split == "train")
+
+    settings = inputs.run.tokenizer.train
+    assert settings is not None, "the plan resolves it"
+    trained = vocab.train(settings, texts)
+    vocab.save(trained, settings, home / TOKENIZER, max_length=length, fingerprint=mark)
+
+
+def _max_length(run: RunConfig) -> int:
+    """The longest sequence that the tokenizer's users may give the model."""
+    sizes = run.model.sizes()
+    return sizes.max_positions if sizes else max(phase.sequence_length for phase in run.phases)
+
+
+def _tokenizer_described(inputs: Inputs) -> Any:
+    if inputs.tokenizer is None:
+        return document(inputs.run.tokenizer.train)
+    files = [inputs.tokenizer / name for name in vocab.ADOPTED_FILES]
+    return _described((path for path in files if path.is_file()), lambda count: None)
+
+
+def _described(paths: Iterable[Path], read: Reader) -> list[Any]:
+    described = []
+    for path in paths:
+        fact = measure(path.resolve())
+        read(fact.size)
+        described.append({"name": path.name, "size": fact.size, "sha256": fact.sha256})
+    return described

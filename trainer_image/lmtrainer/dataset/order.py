@@ -1,0 +1,64 @@
+"""Which samples a step trains on, and which process computes which: functions of the step.
+
+Called by `dataset.batches`. Training reads one endless stream, a new permutation of all samples
+every epoch; a step is a stretch of it. Where a run goes on, and on how many processes, does not
+enter.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmtrainer.randomness import Purpose, bits, derive
+
+
+@dataclass(frozen=True)
+class Order:
+    """The stream of a phase."""
+
+    seed: int
+    phase_index: int
+    samples: int
+    """In an epoch."""
+    batch: int
+    """Samples of a step, over all processes."""
+
+    def at(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Numbers of the samples of a step (from 0) and the epoch of each. [batch], [batch]."""
+        places = np.arange(step * self.batch, (step + 1) * self.batch)
+        epochs, places = np.divmod(places, self.samples)
+        numbers = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            key = derive(self.seed, Purpose.ORDER, self.phase_index, int(epoch))
+            here = epochs == epoch
+            numbers[here] = permutation(key, self.samples)[places[here]]
+        return numbers, epochs
+
+
+@functools.lru_cache(maxsize=2)
+def permutation(key: int, size: int) -> NDArray[np.int64]:
+    """The numbers from 0 to size - 1, shuffled by sorting random numbers. Kept for two epochs,
+    for a step may lie in both."""
+    order = np.argsort(bits(key, np.arange(size)), kind="stable")
+    order.flags.writeable = False
+    return order
+
+
+def deal(lengths: NDArray[np.int64], processes: int, rows: int) -> list[list[NDArray[np.int64]]]:
+    """Deal the sequences of a global batch to processes, each with at most `rows` packed rows.
+
+    Returns, for each process and row, places in the batch. Every sequence is dealt once; rows get
+    the same number of sequences, give or take one, and nearly the same number of tokens: sorted by
+    length they are dealt forth and back. With at least as many sequences as processes, each gets
+    some; rows that stay empty are left out.
+    """
+    slots = processes * rows
+    ranked = np.argsort(-lengths, kind="stable")
+    lap, place = np.divmod(np.arange(len(lengths)), slots)
+    slot = np.where(lap % 2 == 0, place, slots - 1 - place)
+    dealt = [ranked[slot == number] for number in range(min(slots, len(lengths)))]
+    return [dealt[process::processes] for process in range(processes)]

@@ -1,0 +1,144 @@
+"""Text becomes a tokenizer and a dataset, once; every later stage opens them.
+
+`prepare` is called by the stage of that name, `open_prepared` by the others. Both are safe to
+repeat: what is there and fits is verified and kept, anything else is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmtrainer import vocab
+from lmtrainer.config import RunConfig
+from lmtrainer.dataset.build import Progress, build, find_inputs, fingerprint_of, is_built
+from lmtrainer.dataset.home import (
+    DATASET,
+    TOKENIZER,
+    Pointer,
+    alone,
+    home_of,
+    read_pointer,
+    write_pointer,
+)
+from lmtrainer.dataset.samples import samples
+from lmtrainer.dataset.store import Tokens, facts_of, open_counts, open_split
+from lmtrainer.durable import (
+    MANIFEST_FILE,
+    DamagedError,
+    building,
+    make_folder,
+    read_manifest,
+    sha256_of,
+    verify_manifest,
+)
+from lmtrainer.faults import UserError
+from lmtrainer.vocab import Vocabulary
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prepared:
+    """A tokenizer and a dataset that belong together."""
+
+    tokenizer: Path
+    """Folder that AutoTokenizer loads, in the output folder."""
+    dataset: Path
+    manifest_sha256: str
+    """Of the dataset's manifest, which names that of the tokenizer."""
+    vocabulary: Vocabulary
+    train: Tokens
+    validation: Tokens
+    counts: NDArray[np.int64]
+    """How often each id occurs in the training split [vocabulary]."""
+
+
+def prepare(
+    run: RunConfig,
+    output: Path,
+    claims: Mapping[str, str],
+    progress: Progress = lambda activity, done, total: None,
+) -> Prepared:
+    """Prepare what a resolved configuration asks for, or find that it is there.
+
+    `output` is the run's folder, which nobody else writes to. Raises UserError for text that is
+    missing, not readable or too little, and for a tokenizer that does not fit the objective.
+    """
+    inputs = find_inputs(run, claims, progress)
+    mark = fingerprint_of(inputs)
+    make_folder(output)
+    home = home_of(run, output, claims, mark)
+    with contextlib.ExitStack() as stack:
+        if home != output:
+            stack.enter_context(alone(home, lambda: progress("wait for another run", 0, None)))
+        if not is_built(home, mark):
+            build(inputs, home, mark)
+        if home != output:
+            _copy_tokenizer(home, output)
+    sha256 = sha256_of(home / DATASET / MANIFEST_FILE)
+    write_pointer(output, Pointer(fingerprint=mark, manifest_sha256=sha256))
+    prepared = open_prepared(run, output, claims)
+    _check_enough(prepared, run)
+    return prepared
+
+
+def open_prepared(run: RunConfig, output: Path, claims: Mapping[str, str]) -> Prepared:
+    """Open what was prepared for an output folder, checking that it is whole and belongs together:
+    manifests and the tokenizer to the byte, the dataset's files by size. UserError if not."""
+    pointer = read_pointer(output)
+    home = home_of(run, output, claims, pointer.fingerprint)
+    try:
+        return _open(run, output / TOKENIZER, home / DATASET, pointer)
+    except DamagedError as fault:
+        raise UserError(
+            f"the dataset in {home} is damaged: {fault}; start the job again to prepare it anew"
+        ) from fault
+
+
+def _open(run: RunConfig, tokenizer: Path, dataset: Path, pointer: Pointer) -> Prepared:
+    verify_manifest(tokenizer)
+    facts = facts_of(read_manifest(dataset))
+    if sha256_of(dataset / MANIFEST_FILE) != pointer.manifest_sha256:
+        raise DamagedError("another dataset has taken its place")
+    if sha256_of(tokenizer / MANIFEST_FILE) != facts.tokenizer:
+        raise DamagedError(f"it was not made with the tokenizer in {tokenizer}")
+    vocabulary = vocab.load(tokenizer)
+    assert run.objective is not None, "the plan resolves it"
+    vocabulary.require(run.objective)
+    return Prepared(
+        tokenizer=tokenizer,
+        dataset=dataset,
+        manifest_sha256=pointer.manifest_sha256,
+        vocabulary=vocabulary,
+        train=open_split(dataset, "train"),
+        validation=open_split(dataset, "validation"),
+        counts=open_counts(dataset),
+    )
+
+
+def _copy_tokenizer(home: Path, output: Path) -> None:
+    """Byte by byte, so that it has the manifest that the dataset names."""
+    with building(output / TOKENIZER) as beside:
+        for path in sorted((home / TOKENIZER).iterdir()):
+            shutil.copyfile(path, beside / path.name)
+
+
+def _check_enough(prepared: Prepared, run: RunConfig) -> None:
+    tokens = len(prepared.train)
+    assert run.objective is not None, "the plan resolves it"
+    for index, phase in enumerate(run.phases):
+        if tokens < phase.sequence_length:
+            raise UserError(
+                f"data.train: {tokens} tokens < phases[{index}].sequenceLength "
+                f"{phase.sequence_length}: 0 full examples; lower it or add text"
+            )
+        if not len(samples(prepared.validation.offsets, phase.sequence_length, run.objective)):
+            raise UserError(
+                f"data.validation: {len(prepared.validation)} tokens are held out, "
+                "too few to measure anything; hold out more text"
+            )

@@ -1,0 +1,155 @@
+"""The dataset on the disk: token ids end to end, where documents begin, and how often ids occur.
+
+A folder with a manifest and, for each split, shards. A shard is two raw files, little-endian:
+NAME.tokens holds ids (uint16, or uint32 for more than 65,536 of them), NAME.offsets where its
+documents begin in it (uint64, one more than documents). `train.counts` holds how often each id
+occurs in the training split (int64, one per id). Written by `dataset.writing`; opened here, memory
+mapped, by every stage.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmtrainer.config import MistakesError, parse
+from lmtrainer.durable import DamagedError, Manifest, read_manifest
+from lmtrainer.text.split import Split
+
+FORMAT = 1
+COUNTS_FILE = "train.counts"
+
+OFFSET = np.dtype("<u8")
+COUNT = np.dtype("<i8")
+Ids = NDArray[np.unsignedinteger[Any]]
+
+
+def id_type(vocab_size: int) -> np.dtype[Any]:
+    """The smallest type that holds every id."""
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """What the manifest says of one shard."""
+
+    name: str
+    documents: int
+    tokens: int
+
+    @property
+    def tokens_file(self) -> str:
+        return f"{self.name}.tokens"
+
+    @property
+    def offsets_file(self) -> str:
+        return f"{self.name}.offsets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the manifest says of a dataset."""
+
+    format: int
+    fingerprint: str
+    """Of everything that the dataset was made from."""
+    tokenizer: str
+    """sha256 of the manifest of the tokenizer."""
+    dtype: Literal["uint16", "uint32"]
+    vocab_size: int
+    train: tuple[Shard, ...]
+    validation: tuple[Shard, ...]
+
+    def shards(self, split: Split) -> tuple[Shard, ...]:
+        return self.train if split == "train" else self.validation
+
+
+class Tokens:
+    """One split, read only. Shards are an affair of the disk: positions run through the split."""
+
+    def __init__(self, shards: Sequence[Ids], offsets: NDArray[np.int64]) -> None:
+        self._shards = shards
+        self._starts = [0, *itertools.accumulate(map(len, shards))]
+        self.offsets = offsets
+        """int64 [documents + 1]: where documents begin, and the end of the last one."""
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    @property
+    def documents(self) -> int:
+        return len(self.offsets) - 1
+
+    def copy(self, start: int, out: NDArray[np.int64]) -> None:
+        """Fill `out` with the ids from position `start` on."""
+        index = bisect.bisect_right(self._starts, start) - 1
+        while len(out):
+            begin = start - self._starts[index]
+            part = self._shards[index][begin : begin + len(out)]
+            out[: len(part)] = part
+            start, out, index = start + len(part), out[len(part) :], index + 1
+
+
+def facts_of(manifest: Manifest) -> Facts:
+    """The facts of a dataset's manifest; DamagedError if it is of something else or of a newer
+    format."""
+    try:
+        facts = parse(Facts, manifest.facts)
+    except MistakesError as fault:
+        raise DamagedError(f"the manifest is not one of a dataset: {fault.mistakes[0]}") from fault
+    if facts.format != FORMAT:
+        raise DamagedError(f"the dataset has format {facts.format}, this lmtrainer {FORMAT}")
+    return facts
+
+
+def open_split(folder: Path, split: Split) -> Tokens:
+    """Map a split into memory. DamagedError if a file is missing or has another size than the
+    manifest says, or if documents do not fill their shard; contents are not read through."""
+    manifest = read_manifest(folder)
+    facts = facts_of(manifest)
+    kind = id_type(facts.vocab_size)
+    shards: list[Ids] = []
+    offsets = [np.zeros(1, dtype=np.int64)]
+    for shard in facts.shards(split):
+        ids = _map(folder, manifest, shard.tokens_file, kind)
+        begins = _map(folder, manifest, shard.offsets_file, OFFSET).astype(np.int64)
+        _check_shard(shard, len(ids), begins)
+        offsets.append(begins[1:] + offsets[-1][-1])
+        shards.append(ids)
+    return Tokens(shards, np.concatenate(offsets))
+
+
+def open_counts(folder: Path) -> NDArray[np.int64]:
+    """How often each id occurs in the training split, int64 [vocabulary]. DamagedError."""
+    manifest = read_manifest(folder)
+    counts: NDArray[np.int64] = _map(folder, manifest, COUNTS_FILE, COUNT).astype(np.int64)
+    if len(counts) != facts_of(manifest).vocab_size:
+        raise DamagedError(f"{COUNTS_FILE} has {len(counts)} counts, not one per id")
+    return counts
+
+
+def _map(folder: Path, manifest: Manifest, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
+    if name not in manifest.files:
+        raise DamagedError(f"{folder.name}: the manifest does not name {name}")
+    expected = manifest.files[name].size
+    try:
+        size = (folder / name).stat().st_size
+    except OSError:
+        raise DamagedError(f"{folder.name}: {name} is missing") from None
+    if size != expected or size % kind.itemsize:
+        raise DamagedError(f"{folder.name}: {name} has {size} bytes, not {expected}")
+    # A view without the class memmap, which makes every slice slow.
+    return np.asarray(np.memmap(folder / name, dtype=kind, mode="r"))
+
+
+def _check_shard(shard: Shard, tokens: int, begins: NDArray[np.int64]) -> None:
+    whole = tokens == shard.tokens and len(begins) == shard.documents + 1
+    if not whole or begins[0] != 0 or begins[-1] != tokens or (np.diff(begins) < 1).any():
+        raise DamagedError(f"{shard.offsets_file} does not fit {shard.tokens_file}")

@@ -1,0 +1,207 @@
+"""Writes a dataset as documents come, in flat memory: shards of both splits, counts, manifest.
+
+Called by the preparation of data, into a folder that nobody else sees yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmtrainer.dataset.store import COUNT, COUNTS_FILE, FORMAT, OFFSET, Facts, Shard, id_type
+from lmtrainer.durable import FileFact, write_manifest
+from lmtrainer.text.split import SPLITS, Split
+
+SHARD_TOKENS = 1 << 27
+"""Tokens after which the next document begins a new shard: 256 MiB of uint16."""
+
+_FLUSH = 1 << 18
+"""Tokens that are gathered before they are written."""
+
+
+class Writer:
+    """Takes the documents of both splits in any order; to be used as a context.
+
+    `terminator` is an id that is put behind every document, if any. Documents without tokens are
+    left out.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        vocab_size: int,
+        *,
+        terminator: int | None = None,
+        shard_tokens: int = SHARD_TOKENS,
+    ) -> None:
+        self._folder = folder
+        self._vocab_size = vocab_size
+        self._splits: dict[Split, _SplitWriter] = {
+            split: _SplitWriter(folder, split, vocab_size, terminator, shard_tokens)
+            for split in SPLITS
+        }
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for split in self._splits.values():
+            split.close()
+
+    def add(self, split: Split, ids: NDArray[np.uint32], *, last: bool) -> None:
+        """Add a document, or the next part of one; `last` ends it."""
+        self._splits[split].add(ids, last=last)
+
+    def seal(self, *, fingerprint: str, tokenizer: str) -> str:
+        """Write what is left, and the manifest; returns the sha256 of it."""
+        for split in self._splits.values():
+            split.finish()
+        train, validation = (self._splits[split] for split in SPLITS)
+        files = {**train.files, **validation.files}
+        with _HashedFile(self._folder / COUNTS_FILE) as file:
+            file.write(train.counts.astype(COUNT))
+        files[COUNTS_FILE] = file.fact
+        facts = Facts(
+            format=FORMAT,
+            fingerprint=fingerprint,
+            tokenizer=tokenizer,
+            dtype="uint16" if id_type(self._vocab_size).itemsize == 2 else "uint32",
+            vocab_size=self._vocab_size,
+            train=tuple(train.shards),
+            validation=tuple(validation.shards),
+        )
+        return write_manifest(self._folder, files, **vars(facts))
+
+
+class _HashedFile:
+    """A new file that is hashed while it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb")
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> _HashedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, array: NDArray[Any]) -> None:
+        data = array.tobytes()
+        self._file.write(data)
+        self._digest.update(data)
+        self._size += len(data)
+
+    @property
+    def fact(self) -> FileFact:
+        return FileFact(size=self._size, sha256=self._digest.hexdigest())
+
+
+class _OpenShard:
+    """The shard that is being written."""
+
+    def __init__(self, folder: Path, name: str, kind: np.dtype[Any]) -> None:
+        self._kind = kind
+        self._stack = ExitStack()
+        self.name = name
+        self.documents = 0
+        self.tokens = 0
+        shard = self.facts
+        self._tokens = self._stack.enter_context(_HashedFile(folder / shard.tokens_file))
+        self._offsets = self._stack.enter_context(_HashedFile(folder / shard.offsets_file))
+        self._offsets.write(np.zeros(1, dtype=OFFSET))
+
+    @property
+    def facts(self) -> Shard:
+        return Shard(name=self.name, documents=self.documents, tokens=self.tokens)
+
+    @property
+    def files(self) -> dict[str, FileFact]:
+        shard = self.facts
+        return {shard.tokens_file: self._tokens.fact, shard.offsets_file: self._offsets.fact}
+
+    def write(self, ids: NDArray[np.uint32], ends: list[int]) -> None:
+        """Ids, and where documents end in the shard."""
+        self._tokens.write(ids.astype(self._kind))
+        self._offsets.write(np.array(ends, dtype=OFFSET))
+        self.documents += len(ends)
+        self.tokens += len(ids)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+class _SplitWriter:
+    """Gathers documents and writes them shard by shard."""
+
+    def __init__(
+        self, folder: Path, split: Split, vocab_size: int, terminator: int | None, limit: int
+    ) -> None:
+        self._folder = folder
+        self._split = split
+        self._kind = id_type(vocab_size)
+        self._limit = limit
+        self._terminator = None if terminator is None else np.array([terminator], np.uint32)
+        self._parts: list[NDArray[np.uint32]] = []
+        self._gathered = 0
+        self._ends: list[int] = []
+        self._position = 0  # in the shard, of the next token
+        self._begin = 0  # in the shard, of the current document
+        self._open: _OpenShard | None = None
+        self.counts = np.zeros(vocab_size, dtype=np.int64)
+        self.shards: list[Shard] = []
+        self.files: dict[str, FileFact] = {}
+
+    def add(self, ids: NDArray[np.uint32], *, last: bool) -> None:
+        self._gather(ids)
+        if last and self._position > self._begin:
+            if self._terminator is not None:
+                self._gather(self._terminator)
+            self._ends.append(self._position)
+            self._begin = self._position
+            if self._position >= self._limit:
+                self.finish()
+        if self._gathered >= _FLUSH:
+            self._flush()
+
+    def finish(self) -> None:
+        """End the shard."""
+        self._flush()
+        if self._open is not None:
+            self.close()
+            self.shards.append(self._open.facts)
+            self.files |= self._open.files
+            self._open = None
+        self._position = self._begin = 0
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+
+    def _gather(self, ids: NDArray[np.uint32]) -> None:
+        self._parts.append(ids)
+        self._gathered += len(ids)
+        self._position += len(ids)
+
+    def _flush(self) -> None:
+        if not self._gathered and not self._ends:
+            return
+        if self._open is None:
+            name = f"{self._split}-{len(self.shards):05d}"
+            self._open = _OpenShard(self._folder, name, self._kind)
+        ids = np.concatenate(self._parts)
+        self.counts += np.bincount(ids, minlength=len(self.counts))
+        self._open.write(ids, self._ends)
+        self._parts, self._ends, self._gathered = [], [], 0

@@ -1,0 +1,63 @@
+"""Random numbers that are functions of (key, counter): no generator, no state, nothing to save.
+
+Everything random about the data comes from here, keyed by seed, purpose, epoch and global index, so
+that any number of processes, in any order, from any step, sees the same data. Called by `text` (the
+held-out share), `dataset` (order and masks) and whoever needs a seed of its own.
+
+The mixing function is the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast Splittable
+Pseudorandom Number Generators", OOPSLA 2014, in the variant of Stafford); the scheme, a hash of key
+and counter, is that of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_FIRST = 0xBF58476D1CE4E5B9
+_SECOND = 0x94D049BB133111EB
+_ALL = 2**64 - 1
+
+
+class Purpose(IntEnum):
+    """What a key is for: equal seeds never give equal numbers to two purposes."""
+
+    HELD_OUT = 1
+    ORDER = 2
+    MASKS = 3
+    REPLACEMENTS = 4
+    EVALUATION = 5
+
+
+def derive(*parts: int) -> int:
+    """A key out of whole numbers, in order: a seed for one purpose. In [0, 2**64)."""
+    key = _mix(len(parts) + _GOLDEN & _ALL)
+    for part in parts:
+        key = _mix(key ^ _mix(part + _GOLDEN & _ALL))
+    return key
+
+
+def bits(key: int | NDArray[np.uint64], counters: ArrayLike) -> NDArray[np.uint64]:
+    """64 random bits for each counter. `key` may be an array that broadcasts with the counters."""
+    mixed = _mix_array(np.atleast_1d(counters).astype(np.uint64) + np.uint64(_GOLDEN))
+    return _mix_array(mixed ^ np.asarray(key, dtype=np.uint64))
+
+
+def uniform(key: int | NDArray[np.uint64], counters: ArrayLike) -> NDArray[np.float64]:
+    """A number in [0, 1) for each counter, in steps of 2**-53."""
+    return np.ldexp((bits(key, counters) >> np.uint64(11)).astype(np.float64), -53)
+
+
+def _mix(value: int) -> int:
+    value = (value ^ value >> 30) * _FIRST & _ALL
+    value = (value ^ value >> 27) * _SECOND & _ALL
+    return value ^ value >> 31
+
+
+def _mix_array(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    values = (values ^ values >> np.uint64(30)) * np.uint64(_FIRST)
+    values = (values ^ values >> np.uint64(27)) * np.uint64(_SECOND)
+    return values ^ values >> np.uint64(31)

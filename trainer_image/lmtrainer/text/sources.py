@@ -1,0 +1,174 @@
+"""From a location to files and folders: the one place that knows where claims and samples lie.
+
+Called by the preparation of data and by every stage that reads or writes a folder. Nothing outside
+a claim's folder is ever handed out, whatever symbolic links lie in it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.resources
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmtrainer.config.mistakes import show
+from lmtrainer.config.sources import Location, parse_location
+from lmtrainer.faults import UserError
+
+SHOWN_ENTRIES = 3
+"""How many entries of a folder a message names."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A location found on this machine: below `root`, which nothing may leave if `closed`."""
+
+    field: str
+    text: str
+    name: str
+    root: Path
+    parts: tuple[str, ...]
+    closed: bool
+
+
+def expand(
+    locations: Sequence[str], claims: Mapping[str, str], field: str = "data.train"
+) -> tuple[Path, ...]:
+    """The files that locations name, in their order, those of one pattern sorted by path.
+
+    A pattern may hold `*`, `?`, `[...]` and `**`; a folder, written without any of these, means
+    every file in it, at any depth. Names that begin with a dot are left out unless written out. A
+    file is taken once, however many locations name it. Raises UserError, which names `field`, if a
+    location names no file at all, an unknown claim or sample, or a file outside its claim.
+    """
+    found: dict[Path, None] = {}
+    for index, text in enumerate(locations):
+        place = _place(text, claims, f"{field}[{index}]")
+        files = _files(place)
+        if not files:
+            raise UserError(_no_match(place))
+        found.update(dict.fromkeys(files))
+    return tuple(found)
+
+
+def folder(location: str, claims: Mapping[str, str], field: str = "folder") -> Path:
+    """The one folder that a location names, whether it is there yet or not, without links in it.
+    Raises UserError, which names `field`, for an unknown claim or a folder outside its claim."""
+    place = _place(location, claims, field)
+    return _inside(place, place.root.joinpath(*place.parts))
+
+
+def _place(text: str, claims: Mapping[str, str], field: str) -> _Place:
+    try:
+        location = parse_location(text)
+    except ValueError as fault:
+        raise UserError(f"{field}: {show(text)} {fault}") from None
+    if location.scheme == "sample":
+        return _sample(location, field)
+    path = Path(location.path)
+    if location.scheme == "file":
+        root = Path(path.anchor or ".").resolve()
+        parts = path.parts[1:] if path.anchor else path.parts
+        return _Place(field, text, f'folder "{root}"', root, parts, closed=False)
+    if location.authority not in claims:
+        raise UserError(
+            f'{field}: {text}: volume "{location.authority}" has no folder here; '
+            f"give one, such as --mount {location.authority}=./folder"
+        )
+    root = Path(claims[location.authority]).resolve()
+    name = f'volume "{location.authority}"'
+    return _Place(field, text, name, root, path.parts, closed=True)
+
+
+def _sample(location: Location, field: str) -> _Place:
+    root = Path(str(importlib.resources.files(__package__).joinpath("samples"))).resolve()
+    known = sorted(path.stem for path in root.glob("*.txt"))
+    if location.authority not in known or location.path:
+        raise UserError(f"{field}: {location} is no sample; known: {', '.join(known)}")
+    name = f"{location.authority}.txt"
+    return _Place(field, str(location), "the samples", root, (name,), closed=True)
+
+
+def _files(place: _Place) -> list[Path]:
+    """Files that a location names, with links followed. Folders that a pattern matches are left
+    out: who wants what lies deeper writes `**`."""
+    found = []
+    whole_folders = not any(map(_is_pattern, place.parts))
+    for path in _matches(place.root, place.parts):
+        inside = _inside(place, path)
+        if whole_folders and inside.is_dir():
+            found += [_inside(place, below) for below in _matches(inside, ("**", "*"))]
+        else:
+            found.append(inside)
+    return [path for path in found if path.is_file()]
+
+
+def _matches(start: Path, parts: Sequence[str]) -> Iterator[Path]:
+    """Paths below `start` that match the parts of a pattern, sorted at each level. `**` is any
+    number of folders; it follows no link to a folder, so that no circle is walked."""
+    if not parts:
+        yield start
+        return
+    head, *rest = parts
+    if head != "**":
+        for name in _named(start, head):
+            yield from _matches(start / name, rest)
+        return
+    yield from _matches(start, rest or ["*"])
+    for below in (start / name for name in _names(start)):
+        if below.is_dir() and not below.is_symlink():
+            yield from _matches(below, parts)
+
+
+def _named(folder: Path, part: str) -> list[str]:
+    """Names in a folder that match one part of a pattern."""
+    if not _is_pattern(part):
+        return [part] if os.path.lexists(folder / part) else []
+    names = _names(folder, hidden=part.startswith("."))
+    return [name for name in names if fnmatch.fnmatchcase(name, part)]
+
+
+def _is_pattern(part: str) -> bool:
+    return bool(set(part) & set("*?["))
+
+
+def _names(folder: Path, *, hidden: bool = False) -> list[str]:
+    """Sorted names in a folder; none if it is no folder."""
+    if not folder.is_dir():
+        return []
+    names = (path.name for path in folder.iterdir())
+    return sorted(name for name in names if hidden or not name.startswith("."))
+
+
+def _inside(place: _Place, path: Path) -> Path:
+    """The path without links in it; UserError if they lead out of the claim."""
+    try:
+        resolved = path.resolve()
+    except (OSError, RuntimeError):
+        raise UserError(f"{place.field}: {place.text}: {path} is a link to itself") from None
+    if place.closed and not resolved.is_relative_to(place.root):
+        raise UserError(
+            f'{place.field}: {place.text} resolves to "{resolved}", outside {place.name}; '
+            "put the files themselves into the volume"
+        )
+    return resolved
+
+
+def _no_match(place: _Place) -> str:
+    """What was looked at in vain: the deepest folder that is written out and is there."""
+    seen = place.root
+    for part in place.parts:
+        if _is_pattern(part) or not (seen / part).is_dir():
+            break
+        seen = seen / part
+    names = _names(seen, hidden=True)
+    first = ", ".join(_shown(names[:SHOWN_ENTRIES]))
+    below = "" if seen == place.root else f' in "{seen.relative_to(place.root)}"'
+    entries = f"{len(names)} entries seen{below}" + (f", first: {first}" if names else "")
+    return f"{place.field}: {place.text} matches 0 files in {place.name} ({entries})"
+
+
+def _shown(names: Iterable[str]) -> Iterator[str]:
+    return (show(name)[1:-1] for name in names)

@@ -1,0 +1,130 @@
+"""Which documents are trained on and which are held out; the order of all documents.
+
+Called by the preparation of data. A share is dealt by a hash of seed and document number, so that
+neither the number of processes nor the order of work changes it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmtrainer.config.data import DataConfig, DocumentRule
+from lmtrainer.faults import UserError
+from lmtrainer.randomness import Purpose, derive, uniform
+from lmtrainer.text.documents import Piece, documents
+from lmtrainer.text.sources import expand
+
+Split = Literal["train", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "validation")
+
+_BLOCK = 4096
+"""Documents whose fate is decided at once."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All text of a run. With `share`, `held_out` is empty; with `held_out`, `share` is None."""
+
+    files: tuple[Path, ...]
+    held_out: tuple[Path, ...]
+    rule: DocumentRule
+    encoding: str
+    share: float | None
+    seed: int
+
+    @property
+    def all_files(self) -> tuple[Path, ...]:
+        return self.files + self.held_out
+
+    @property
+    def bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.all_files)
+
+
+def find(data: DataConfig, seed: int, claims: Mapping[str, str]) -> Corpus:
+    """The text that a configuration names. A file of `validation.files` is held out even if
+    `train` names it too. UserError if a location names nothing, or nothing is left to train on."""
+    files = expand(data.train, claims, "data.train")
+    held_out = expand(data.validation.files, claims, "data.validation.files")
+    left = tuple(path for path in files if path not in set(held_out))
+    if not left:
+        raise UserError(
+            "data.train: every file is held out by data.validation.files; "
+            "name other files in one of them"
+        )
+    return Corpus(left, held_out, data.documents, data.encoding, data.validation.share, seed)
+
+
+def pieces(
+    corpus: Corpus, *, on_read: Callable[[int], None] = lambda count: None
+) -> Iterator[tuple[Split, Piece]]:
+    """Every document of a corpus with its side, in the one order that numbers them.
+
+    Raises UserError if a share is to be held out of fewer than two documents.
+    """
+    sides = _sides(corpus)
+    side: Split = next(sides)
+    for piece in _stream(corpus, corpus.files, on_read):
+        yield side, piece
+        if piece.last:
+            side = next(sides)
+    for piece in _stream(corpus, corpus.held_out, on_read):
+        yield "validation", piece
+
+
+def _stream(
+    corpus: Corpus, files: tuple[Path, ...], on_read: Callable[[int], None]
+) -> Iterator[Piece]:
+    for path in files:
+        yield from documents(path, corpus.rule, corpus.encoding, on_read=on_read)
+
+
+def _sides(corpus: Corpus) -> Iterator[Split]:
+    """The side of each document of `files`, without end."""
+    share = corpus.share
+    if share is None:
+        yield from itertools.repeat("train")
+        return
+    exceptions = _exceptions(corpus, share)
+    for number, held_out in enumerate(_held_out(corpus.seed, share)):
+        yield "validation" if exceptions.get(number, held_out) else "train"
+
+
+def _chances(seed: int, documents: NDArray[np.int64]) -> NDArray[np.float64]:
+    return uniform(derive(seed, Purpose.HELD_OUT), documents)
+
+
+def _held_out(seed: int, share: float) -> Iterator[bool]:
+    for start in itertools.count(0, _BLOCK):
+        yield from (_chances(seed, np.arange(start, start + _BLOCK)) < share).tolist()
+
+
+def _exceptions(corpus: Corpus, share: float) -> dict[int, bool]:
+    """A small corpus may fall on one side only; its most nearly other document then changes sides.
+
+    Reads only as many documents as it takes to find one on each side: about 1 / share.
+    """
+    ends = (piece for piece in _stream(corpus, corpus.files, lambda count: None) if piece.last)
+    count = 0
+    seen: set[bool] = set()
+    for _, held_out in zip(ends, _held_out(corpus.seed, share), strict=False):
+        count += 1
+        seen.add(held_out)
+        if len(seen) == 2:
+            return {}
+    if count < 2:
+        found = "no text" if count == 0 else "only 1 document"
+        raise UserError(
+            f"data.train: {found}, so no share of it can be held out; add documents, "
+            "set data.documents, or give data.validation.files"
+        )
+    chances = _chances(corpus.seed, np.arange(count))
+    lonely = True not in seen
+    return {int(chances.argmin() if lonely else chances.argmax()): lonely}

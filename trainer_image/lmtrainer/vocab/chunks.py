@@ -1,0 +1,109 @@
+"""WordPiece at the speed of a dictionary: ids of whole white-space chunks are looked up, not made.
+
+Called by `vocab.vocabulary`. BERT's tokenizer cleans a text character by character and never joins
+what white space separates, so the ids of a text are those of its chunks, one after the other. Text
+is mostly chunks that were seen before. Where a text could be an exception, the tokenizer itself
+reads it as a whole; the ids are always the tokenizer's own.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+MAX_CHUNKS = 400_000
+"""Chunks that are remembered, about 100 MB; beyond it, memory starts afresh."""
+
+MAX_LENGTH = 48
+"""Longest chunk that is remembered, in characters: longer ones hardly come again."""
+
+LAST_SPACE = 0x3000
+"""The highest code point at which `str.split` splits."""
+
+
+def encode_whole(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+    """The tokenizer's own ids of each text, without added special tokens."""
+    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
+
+
+class _Memory(dict[str, bytes]):
+    """Chunk -> its ids, uint32 as bytes; what is not known is asked of the tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def __missing__(self, chunk: str) -> bytes:
+        ids = array("I", self._tokenizer.encode(chunk, add_special_tokens=False).ids).tobytes()
+        if len(chunk) <= MAX_LENGTH:
+            if len(self) >= MAX_CHUNKS:
+                self.clear()
+            self[chunk] = ids
+        return ids
+
+
+class ChunkEncoder:
+    """Encodes texts through a memory of chunks. Made by `chunk_encoder` only."""
+
+    def __init__(self, tokenizer: Tokenizer, literals: Sequence[str], removed: str) -> None:
+        self._tokenizer = tokenizer
+        self._literals = tuple(literals)
+        self._removed = removed
+        self._remove = str.maketrans("", "", removed)
+        self._memory = _Memory(tokenizer)
+
+    def __call__(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+        """Ids of each text, equal to those of `encode_whole`."""
+        return [self._encode(text) for text in texts]
+
+    def _encode(self, text: str) -> NDArray[np.uint32]:
+        cleaned = text
+        if any(character in text for character in self._removed):
+            cleaned = text.translate(self._remove)
+        if any(literal in cleaned for literal in self._literals):
+            return encode_whole(self._tokenizer, [text])[0]
+        ids = b"".join(map(self._memory.__getitem__, cleaned.split()))
+        return np.frombuffer(ids, dtype=np.uint32)
+
+
+def chunk_encoder(tokenizer: Tokenizer) -> ChunkEncoder | None:
+    """An encoder for a tokenizer that works as BERT's does; None for any other, however little it
+    differs: there, chunks could give other ids than the text."""
+    parts = json.loads(tokenizer.to_str())
+    literals = [token["content"] for token in parts["added_tokens"]]
+    removed = _removed_spaces(tokenizer) if _is_bert(parts) else None
+    if removed is None or any(set(literal) & set(removed) for literal in literals):
+        return None
+    return ChunkEncoder(tokenizer, literals, removed)
+
+
+def _is_bert(parts: dict[str, Any]) -> bool:
+    normalizer = parts["normalizer"] or {}
+    return (
+        parts["model"]["type"] == "WordPiece"
+        and (parts["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
+        and normalizer.get("type") == "BertNormalizer"
+        and normalizer["clean_text"]
+        # A token that is looked for in the cleaned text could be written in many ways.
+        and not any(token["normalized"] for token in parts["added_tokens"])
+    )
+
+
+def _removed_spaces(tokenizer: Tokenizer) -> str | None:
+    """The characters at which Python splits a text but the tokenizer joins it, such as a form feed;
+    None if any does something else."""
+    removed = ""
+    for space in filter(str.isspace, map(chr, range(LAST_SPACE + 1))):
+        cleaned = tokenizer.normalizer.normalize_str(f"a{space}b")
+        words = [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(cleaned)]
+        if words == ["ab"]:
+            removed += space
+        elif words != ["a", "b"]:
+            return None
+    return removed

@@ -1,0 +1,127 @@
+"""The folder of a tokenizer: whole or absent, and loaded by AutoTokenizer as it was meant.
+
+Called by the preparation of data. Written here and not by transformers, whose tokenizers leave out
+vocab.txt and know no longest sequence (checked with transformers 5.23).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from lmtrainer.config.tokenizer import TokenizerTraining
+from lmtrainer.durable import building, make_folder, read_small, write_manifest, write_new
+from lmtrainer.faults import UserError
+from lmtrainer.vocab.training import BERT_SPECIALS, GPT2_SPECIALS
+
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+MAP_FILE = "special_tokens_map.json"
+VOCAB_FILE = "vocab.txt"
+
+ADOPTED_FILES = (TOKENIZER_FILE, CONFIG_FILE, MAP_FILE)
+"""What `adopt` reads."""
+
+_USUAL = {
+    **{role: token for role, token in GPT2_SPECIALS.items() if role != "unk"},
+    **BERT_SPECIALS,
+}
+"""What a role is called where a folder does not say."""
+
+_ROLES = (*BERT_SPECIALS, "bos", "eos")
+
+
+def save(
+    tokenizer: Tokenizer,
+    settings: TokenizerTraining,
+    folder: Path,
+    *,
+    max_length: int,
+    fingerprint: str,
+) -> str:
+    """Write a trained tokenizer. `max_length` is the longest sequence of the model; the manifest
+    carries `fingerprint`. Returns the sha256 of the manifest."""
+    config: dict[str, Any] = {"model_max_length": max_length}
+    if settings.type == "bytebpe":
+        config |= {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False}
+        config |= {f"{role}_token": token for role, token in GPT2_SPECIALS.items()}
+    else:
+        config |= {"tokenizer_class": "BertTokenizer", "do_lower_case": settings.lowercase}
+        config |= {"strip_accents": None, "tokenize_chinese_chars": True}
+        config |= {f"{role}_token": token for role, token in BERT_SPECIALS.items()}
+    return _write(folder, tokenizer.to_str(pretty=True).encode(), config, fingerprint)
+
+
+def adopt(source: Path, folder: Path, *, max_length: int, fingerprint: str) -> str:
+    """Take over a tokenizer from another folder: its tokenizer.json unchanged, and what else
+    AutoTokenizer needs, but no code. Returns the sha256 of the manifest; UserError if there is none
+    or it is damaged."""
+    tokenizer = read(source)
+    config = _document(source / CONFIG_FILE)
+    # Names a module of Python code in the folder, which is left behind.
+    config.pop("auto_map", None)
+    roles = special_tokens(source, tokenizer)
+    config |= {f"{role}_token": token for role, token in roles.items()}
+    known = config.get("model_max_length")
+    limits = [known] if isinstance(known, int | float) and known > 0 else []
+    config["model_max_length"] = int(min([*limits, max_length]))
+    return _write(folder, (source / TOKENIZER_FILE).read_bytes(), config, fingerprint)
+
+
+def read(folder: Path) -> Tokenizer:
+    """The tokenizer in a folder, out of tokenizer.json alone; no code from the folder is run.
+    UserError if there is none or it is damaged."""
+    path = folder / TOKENIZER_FILE
+    if not path.is_file():
+        raise UserError(
+            f"tokenizer: {folder} has no {TOKENIZER_FILE}; "
+            "save it there with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+        )
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as fault:  # the library raises no narrower class
+        raise UserError(f"tokenizer: {path} cannot be read: {fault}") from None
+
+
+def special_tokens(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
+    """Role (cls, sep, mask, pad, unk, bos, eos) -> token, as far as the folder names it or the
+    tokenizer has the usual one."""
+    named = {**_document(folder / MAP_FILE), **_document(folder / CONFIG_FILE)}
+    found = {}
+    for role in _ROLES:
+        token = named.get(f"{role}_token")
+        if isinstance(token, Mapping):
+            token = token.get("content")
+        token = token or _USUAL[role]
+        if isinstance(token, str) and tokenizer.token_to_id(token) is not None:
+            found[role] = token
+    return found
+
+
+def _document(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(read_small(path))
+    except ValueError as fault:
+        raise UserError(f"tokenizer: {path} is not JSON: {fault}") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _write(folder: Path, tokenizer: bytes, config: Mapping[str, Any], fingerprint: str) -> str:
+    contents = {
+        TOKENIZER_FILE: tokenizer,
+        CONFIG_FILE: f"{json.dumps(config, indent=2)}\n".encode(),
+    }
+    if json.loads(tokenizer)["model"]["type"] == "WordPiece":
+        ids = Tokenizer.from_buffer(tokenizer).get_vocab()
+        lines = (f"{token}\n" for token in sorted(ids, key=ids.__getitem__))
+        contents[VOCAB_FILE] = "".join(lines).encode()
+    make_folder(folder.parent)
+    with building(folder) as beside:
+        files = {name: write_new(beside / name, [data]) for name, data in contents.items()}
+        return write_manifest(beside, files, fingerprint=fingerprint)

@@ -1,0 +1,124 @@
+"""Trains a tokenizer, the same one every time: WordPiece as BERT's, byte-level BPE as GPT-2's.
+
+Called by the preparation of data, with training documents only. The training itself is that of the
+tokenizers library (Sennrich et al., arXiv 1508.07909, with counts; WordPiece differs in marking
+what continues a word).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers.trainers import BpeTrainer, WordPieceTrainer
+
+from lmtrainer.config.tokenizer import TokenizerTraining
+
+BERT_SPECIALS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+"""Role -> token, in the order of their ids from 0."""
+
+GPT2_SPECIALS = {role: "<|endoftext|>" for role in ("bos", "eos", "unk")}
+
+CONTINUED = "##"
+"""How a WordPiece begins that continues a word."""
+
+MAX_ALPHABET = 1000
+"""Most characters that become tokens of their own; the rarer ones are unknown."""
+
+_MAX_SEEN = 1_000_000
+"""Chunks that the search for the alphabet remembers, about 100 MB."""
+
+_SPACES = re.compile(r"[ \t\n\r]+")
+"""White space that separates words for every tokenizer. Some that Python knows is not."""
+
+Texts = Callable[[str], Iterator[str]]
+"""Called with an activity, the training texts from the beginning."""
+
+
+def train(settings: TokenizerTraining, texts: Texts) -> Tokenizer:
+    """Train a tokenizer of the settings' type and size. Equal texts give equal tokenizers."""
+    assert settings.vocab_size is not None, "the settings must be resolved"
+    if settings.type == "bytebpe":
+        return _byte_bpe(settings.vocab_size, settings.min_frequency, texts)
+    return _wordpiece(settings, settings.vocab_size, texts)
+
+
+def _wordpiece(settings: TokenizerTraining, size: int, texts: Texts) -> Tokenizer:
+    first, continuing = _alphabet(_bert(settings.lowercase, {}), texts)
+    trained = _bert(settings.lowercase, {})
+    trainer = WordPieceTrainer(
+        vocab_size=size,
+        min_frequency=settings.min_frequency,
+        # Equal counts are decided by id. The library numbers what continues a word in the order of
+        # a hash table, differently in each process, so every character gets its id here.
+        special_tokens=[*BERT_SPECIALS.values(), *first, *continuing],
+        initial_alphabet=first,
+        limit_alphabet=len(first),
+        continuing_subword_prefix=CONTINUED,
+        show_progress=False,
+    )
+    trained.train_from_iterator(texts("train tokenizer"), trainer)
+    return _bert(settings.lowercase, trained.get_vocab())
+
+
+def _bert(lowercase: bool, vocab: dict[str, int]) -> Tokenizer:
+    """BERT's pipeline over a vocabulary."""
+    specials = BERT_SPECIALS
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=specials["unk"]))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUED)
+    if vocab:
+        tokenizer.add_special_tokens(list(specials.values()))
+        sep, cls = ((specials[role], vocab[specials[role]]) for role in ("sep", "cls"))
+        tokenizer.post_processor = processors.BertProcessing(sep, cls)
+    return tokenizer
+
+
+def _alphabet(tokenizer: Tokenizer, texts: Texts) -> tuple[list[str], list[str]]:
+    """The characters that stand in words, at most the MAX_ALPHABET most frequent, and those of them
+    that continue a word, marked so. Each sorted."""
+    counts: Counter[str] = Counter()
+    trainer = WordPieceTrainer(vocab_size=1, special_tokens=[], show_progress=False)
+    tokenizer.train_from_iterator(_new_chunks(texts("find alphabet"), counts), trainer)
+    found = tokenizer.get_vocab()
+    characters = [token for token in found if len(token) == 1]
+    if len(characters) > MAX_ALPHABET:
+        frequency: Counter[str] = Counter()
+        for character, count in counts.items():
+            for part in tokenizer.normalizer.normalize_str(character):
+                frequency[part] += count
+        characters.sort(key=lambda character: (-frequency[character], character))
+    first = sorted(characters[:MAX_ALPHABET])
+    return first, [marked for marked in (CONTINUED + c for c in first) if marked in found]
+
+
+def _new_chunks(texts: Iterator[str], counts: Counter[str]) -> Iterator[str]:
+    """Each text without the chunks that came before: all characters, in every place of a word that
+    they have, at a fraction of the work. Counts the characters on the way."""
+    seen: set[str] = set()
+    for text in texts:
+        counts.update(text)
+        new = set(_SPACES.split(text)).difference(seen)
+        if len(seen) > _MAX_SEEN:
+            seen.clear()
+        seen |= new
+        yield " ".join(new)
+
+
+def _byte_bpe(size: int, min_frequency: int, texts: Texts) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    trainer = BpeTrainer(
+        vocab_size=size,
+        min_frequency=min_frequency,
+        special_tokens=sorted(set(GPT2_SPECIALS.values())),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts("train tokenizer"), trainer)
+    return tokenizer

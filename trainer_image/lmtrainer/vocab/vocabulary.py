@@ -1,0 +1,80 @@
+"""A tokenizer as the trainer uses it: how many ids, which are special, and text to ids.
+
+Called by the preparation of data, by `dataset` for its special ids and by `models` for its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmtrainer.config.model import Objective
+from lmtrainer.faults import UserError
+from lmtrainer.vocab.chunks import chunk_encoder, encode_whole
+from lmtrainer.vocab.folder import read, special_tokens
+
+NEEDED: dict[Objective, tuple[str, ...]] = {"mlm": ("cls", "sep", "mask"), "clm": ("eos",)}
+"""Special tokens without which an objective cannot be trained."""
+
+Encode = Callable[[Sequence[str]], list[NDArray[np.uint32]]]
+
+
+def _no_tokenizer(texts: Sequence[str]) -> list[NDArray[np.uint32]]:
+    raise ValueError("this vocabulary was made without a tokenizer")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Vocabulary:
+    """Ids from 0 to size - 1. A role that the tokenizer does not have is None."""
+
+    size: int
+    cls: int | None = None
+    sep: int | None = None
+    mask: int | None = None
+    pad: int | None = None
+    unk: int | None = None
+    eos: int | None = None
+    special_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Ids that stand for no text, sorted: never masked, never drawn as a replacement."""
+    regular_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """All other ids that are in use, sorted."""
+    encode: Encode = _no_tokenizer
+    """Ids of each text, uint32, without added special tokens: those of the tokenizers library."""
+
+    def require(self, objective: Objective) -> None:
+        """UserError if a special token is missing that the objective needs."""
+        missing = [role for role in NEEDED[objective] if getattr(self, role) is None]
+        if missing:
+            raise UserError(
+                f"tokenizer: has no {', '.join(missing)} token, which {objective} needs; "
+                "choose another tokenizer, or name the token in its tokenizer_config.json"
+            )
+
+
+def load(folder: Path) -> Vocabulary:
+    """The tokenizer in `folder`; UserError if there is none or it is damaged."""
+    tokenizer = read(folder)
+    # Cutting and padding are decided by the dataset, whatever the tokenizer was saved with.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    roles = {role: ids[token] for role, token in special_tokens(folder, tokenizer).items()}
+    added = tokenizer.get_added_tokens_decoder()
+    special = {id_ for id_, token in added.items() if token.special} | set(roles.values())
+    encoder = chunk_encoder(tokenizer)
+    return Vocabulary(
+        size=max(ids.values()) + 1,
+        cls=roles.get("cls"),
+        sep=roles.get("sep"),
+        mask=roles.get("mask"),
+        pad=roles.get("pad"),
+        unk=roles.get("unk"),
+        eos=roles.get("eos"),
+        special_ids=np.array(sorted(special), dtype=np.int64),
+        regular_ids=np.array(sorted(set(ids.values()) - special), dtype=np.int64),
+        encode=encoder or (lambda texts: encode_whole(tokenizer, texts)),
+    )
