@@ -1,0 +1,143 @@
+"""How much memory a process of the training group needs, from the sizes alone.
+
+Parameters are exact for the models that the trainer builds (transformers' BertForMaskedLM and
+GPT2LMHeadModel, output projection tied to the embeddings). Training keeps, in float32, weights (4
+bytes a parameter), gradients (4) and AdamW's two moments (8).
+
+Activations are what the forward pass saves for the backward pass. The count per token and layer,
+with hidden size h and intermediate size m (after Korthikanti et al. 2022, arXiv 2205.05198, section
+4; the constants are those of the trainer's own packed models, where `test_memory_estimate`
+measures them with torch's saved-tensor hooks):
+
+    float32   32 h: input, queries, keys, values, attended, its projection, and two norms, 4 bytes
+              8 m:  input and output of the activation; 20 m for GPT-2, whose GELU is composed
+    bfloat16  half of it for what matrix products take and give, norms stay in float32; and a copy
+              of each matrix
+    dropout   two masks of h: 1 byte on a GPU, as wide as the values on a CPU
+    attention fused kernels keep no scores; dropout of attention on a CPU is not fused, and keeps
+              12 bytes for each token, head and other token (and in bfloat16 6 h for copies)
+
+The head runs on the positions to predict only: 16 h for the transform of BERT, and for each entry
+of the vocabulary scores and their gradient. Libraries, the CUDA context and the copy that is being
+checkpointed come on top.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lmtrainer.config import RunConfig
+from lmtrainer.config.model import Architecture
+from lmtrainer.config.phase import Phase, batch_shape
+from lmtrainer.config.resolution import TOKENIZER_DEFAULTS
+
+# Bytes per token and layer, as multiples of (h, m).
+_SAVED = {
+    ("bert", "fp32"): (32, 8),
+    ("gpt2", "fp32"): (32, 20),
+    ("bert", "bf16"): (24, 4),
+    ("gpt2", "bf16"): (20, 10),
+}
+_SCORES = 12
+_MASKS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryEstimate:
+    """Bytes of one process; `parameters` is a count."""
+
+    parameters: int
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+
+def estimate(
+    run: RunConfig, phase: Phase, *, world_size: int, on_gpu: bool
+) -> MemoryEstimate | None:
+    """Memory of a process in a phase of a resolved run, with every sequence at its full length.
+    None if only the saved model knows its sizes."""
+    sizes = run.model.sizes()
+    if sizes is None:
+        return None
+    parameters = parameter_count(run)
+    return MemoryEstimate(
+        parameters=parameters,
+        weights=4 * parameters,
+        gradients=4 * parameters,
+        optimizer=8 * parameters,
+        activations=_activations(run, sizes, phase, world_size=world_size, on_gpu=on_gpu),
+    )
+
+
+def parameter_count(run: RunConfig) -> int:
+    """Trained numbers of a model from scratch, with the vocabulary as large as it was asked for."""
+    sizes, vocabulary = run.model.architecture(), vocabulary_size(run)
+    h, m = sizes.hidden_size, sizes.intermediate_size
+    norm = 2 * h
+    layer = 4 * (h * h + h) + (h * m + m) + (m * h + h) + 2 * norm
+    shared = vocabulary * h + sizes.max_positions * h + sizes.layers * layer + norm
+    if run.model.type == "gpt2":
+        return shared
+    token_types, transform, output_bias = 2 * h, h * h + h + norm, vocabulary
+    return shared + token_types + transform + output_bias
+
+
+def vocabulary_size(run: RunConfig) -> int:
+    """The size asked for; that of the family where only the saved tokenizer knows it."""
+    assert run.model.type is not None
+    training = run.tokenizer.train
+    if training is not None and training.vocab_size is not None:
+        return training.vocab_size
+    return TOKENIZER_DEFAULTS[run.model.type][1]
+
+
+def _activations(
+    run: RunConfig, sizes: Architecture, phase: Phase, *, world_size: int, on_gpu: bool
+) -> int:
+    tokens = batch_shape(phase, world_size).micro * phase.sequence_length
+    layer = _layer_bytes(run, sizes, phase.sequence_length, on_gpu=on_gpu)
+    embeddings = (4 + (_mask_bytes(run, on_gpu=on_gpu) if sizes.dropout else 0)) * sizes.hidden_size
+    body = tokens * (sizes.layers * layer + embeddings)
+    return body + _head_bytes(run, sizes, tokens) + _copied_weights(run, sizes)
+
+
+def _copied_weights(run: RunConfig, sizes: Architecture) -> int:
+    """With bfloat16 each matrix is copied once, for forward and backward."""
+    if run.precision != "bf16":
+        return 0
+    h, m = sizes.hidden_size, sizes.intermediate_size
+    return 2 * (sizes.layers * (4 * h * h + 2 * h * m) + h * vocabulary_size(run))
+
+
+def _layer_bytes(run: RunConfig, sizes: Architecture, length: int, *, on_gpu: bool) -> int:
+    """Saved by one layer for one token."""
+    assert run.model.type is not None
+    per_h, per_m = _SAVED[run.model.type, "bf16" if run.precision == "bf16" else "fp32"]
+    found = per_h * sizes.hidden_size + per_m * sizes.intermediate_size
+    if sizes.dropout:
+        found += _MASKS * _mask_bytes(run, on_gpu=on_gpu) * sizes.hidden_size
+    if sizes.attention_dropout and not on_gpu:
+        found += _SCORES * sizes.heads * length
+        found += 6 * sizes.hidden_size if run.precision == "bf16" else 0
+    return found
+
+
+def _mask_bytes(run: RunConfig, *, on_gpu: bool) -> int:
+    if on_gpu:
+        return 1
+    return 2 if run.precision == "bf16" else 4
+
+
+def _head_bytes(run: RunConfig, sizes: Architecture, tokens: int) -> int:
+    """Of the positions to predict: the masked share of the tokens, or all of them."""
+    masked = run.model.type == "bert"
+    targets = round(tokens * run.masking.share) if masked else tokens
+    transform = 16 * sizes.hidden_size if masked else 4 * sizes.hidden_size
+    scores = (10 if run.precision == "bf16" else 8) * vocabulary_size(run)
+    return targets * (transform + scores)
