@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.local.jobs import DOCUMENTS, TEXT, Attempts, Job
 
 

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from tests.local.jobs import EVERY, STEPS, kill
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,9 @@ import json
 import time
 
 import pytest
-from tests.local.jobs import STEPS
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+
+from tests.local.jobs import STEPS
 
 pytestmark = pytest.mark.slow
 

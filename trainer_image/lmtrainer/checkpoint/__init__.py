@@ -17,7 +17,15 @@
 Order is by (phase index, step), never by a clock. What may not live here: what a tensor means.
 """
 
-from lmtrainer.checkpoint.restore import Found, load, load_weights, newest
+from lmtrainer.checkpoint.layout import FOLDER
+from lmtrainer.checkpoint.restore import (
+    Found,
+    load,
+    load_optimizer,
+    load_state,
+    load_weights,
+    newest,
+)
 from lmtrainer.checkpoint.rotate import SetAside
 from lmtrainer.checkpoint.save import save
 from lmtrainer.checkpoint.snapshot import Snapshot, State
@@ -25,12 +33,15 @@ from lmtrainer.checkpoint.tensors import read_tensors, write_tensors
 from lmtrainer.checkpoint.verify import Checkpoint, verify
 
 __all__ = [
+    "FOLDER",
     "Checkpoint",
     "Found",
     "SetAside",
     "Snapshot",
     "State",
     "load",
+    "load_optimizer",
+    "load_state",
     "load_weights",
     "newest",
     "read_tensors",

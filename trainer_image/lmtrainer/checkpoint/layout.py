@@ -8,6 +8,9 @@ from pathlib import Path
 
 from lmtrainer.contract.reports import Position
 
+FOLDER = "checkpoints"
+"""Of all checkpoints of a run, in its output folder."""
+
 _NAME = re.compile(
     r"(?P<index>0|[1-9]\d{0,5})-(?P<phase>[a-z0-9][-a-z0-9]*)-step-(?P<step>\d{8}|[1-9]\d{8,11})",
     re.ASCII,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lmtrainer.checkpoint.layout import candidates
 from lmtrainer.checkpoint.rotate import SetAside, set_aside
-from lmtrainer.checkpoint.snapshot import MODEL_FILE, OPTIMIZER_FILE, WEIGHTS_FILE, Snapshot
+from lmtrainer.checkpoint.snapshot import MODEL_FILE, OPTIMIZER_FILE, WEIGHTS_FILE, Snapshot, State
 from lmtrainer.checkpoint.tensors import read_tensors
 from lmtrainer.checkpoint.verify import Checkpoint, read_state, verify
 from lmtrainer.durable import DamagedError, read_small, remove_leftovers
@@ -51,16 +51,26 @@ def newest(root: Path, config_hash: str, *, repair: bool = True, required: bool 
 def load(checkpoint: Checkpoint) -> Snapshot:
     """Read everything; call it right after the checkpoint was verified."""
     return Snapshot(
-        state=read_state(checkpoint.path),
+        state=load_state(checkpoint),
         weights=load_weights(checkpoint),
-        optimizer=read_tensors(checkpoint.path / OPTIMIZER_FILE),
+        optimizer=load_optimizer(checkpoint),
         model_config=read_small(checkpoint.path / MODEL_FILE).decode(),
     )
 
 
 def load_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The weights alone, for a phase that begins with those of the phase before it."""
+    """The weights alone."""
     return read_tensors(checkpoint.path / WEIGHTS_FILE)
+
+
+def load_optimizer(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Every other tensor, by the name it was saved under."""
+    return read_tensors(checkpoint.path / OPTIMIZER_FILE)
+
+
+def load_state(checkpoint: Checkpoint) -> State:
+    """Everything that is no tensor."""
+    return read_state(checkpoint.path)
 
 
 def _left(damaged: list[tuple[Path, str]]) -> Iterator[SetAside]:

@@ -58,7 +58,7 @@ def _equal(query: Tensor, key: Tensor, value: Tensor, rows: int, options: dict[s
 
     def batch(x: Tensor) -> Tensor:
         heads, size = x.shape[1], x.shape[3]
-        return x[0].unflatten(1, (rows, -1)).transpose(0, 1).reshape(rows, heads, -1, size)
+        return x.view(heads, rows, -1, size).transpose(0, 1)
 
     out = F.scaled_dot_product_attention(batch(query), batch(key), batch(value), **options)
     return out.transpose(1, 2).flatten(0, 1).unsqueeze(0)
@@ -69,7 +69,7 @@ def _one_by_one(
 ) -> Tensor:
     """A call per sequence. `split` and `cat` cost one copy in backward, slices one each."""
     sizes = list(lengths)
-    parts = zip(query.split(sizes, 2), key.split(sizes, 2), value.split(sizes, 2), strict=True)
+    parts = zip(*(torch.split(x, sizes, dim=2) for x in (query, key, value)), strict=True)
     outs = [F.scaled_dot_product_attention(q, k, v, **options) for q, k, v in parts]
     return torch.cat(outs, dim=2).transpose(1, 2)
 

@@ -22,7 +22,7 @@ def sums(world: World, values: Sequence[float]) -> list[float]:
         return list(values)
     tensor = torch.tensor(values, dtype=torch.float64, device=world.device)
     dist.all_reduce(tensor)
-    return tensor.tolist()  # type: ignore[no-any-return]
+    return tensor.tolist()
 
 
 def document_from_leader(world: World, document: Any) -> Any:

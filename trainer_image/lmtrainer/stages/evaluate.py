@@ -123,6 +123,5 @@ def _leave_record(context: StageContext, held: Claim, sha256: str) -> None:
         manifest_sha256=sha256,
         output=context.run.output.to,
     )
-    held.fence()
-    write_record(held.folder, record)
+    write_record(held, record)
     context.reports.completion(record)

@@ -31,8 +31,7 @@ def _report(context: StageContext, held: Claim, manifest_sha256: str) -> None:
         manifest_sha256=manifest_sha256,
         output=context.run.output.to,
     )
-    held.fence()
-    write_record(held.folder, record)
+    write_record(held, record)
     context.reports.completion(record)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from lmtrainer import checkpoint
-from lmtrainer.checkpoint import Snapshot
+from lmtrainer.checkpoint import Checkpoint
 from lmtrainer.config import RunConfig, config_hash, document, parse
 from lmtrainer.config.schema import setting
 from lmtrainer.contract.reports import Completion, Position, Progress
@@ -48,9 +48,9 @@ def run(context: StageContext) -> None:
         world = join(context)
         stack.callback(leave, world)
         held = stack.enter_context(claim_output(context)) if world.is_leader else None
-        start, snapshot = _agree(context, world, held)
+        start, resumed = _agree(context, world, held)
         if not start.finished:
-            _train(context, world, start, held, snapshot)
+            _train(context, world, start, held, resumed)
 
 
 def _threads(run: RunConfig) -> int:
@@ -60,16 +60,16 @@ def _threads(run: RunConfig) -> int:
 
 def _agree(
     context: StageContext, world: World, held: Claim | None
-) -> tuple[Start, Snapshot | None]:
+) -> tuple[Start, Checkpoint | None]:
     """Rank 0 looks, all ranks hear."""
     found: Start | None = None
-    snapshot: Snapshot | None = None
+    resumed: Checkpoint | None = None
     if held is not None:
-        found, snapshot = _look(context, held)
-    return parse(Start, document_from_leader(world, document(found))), snapshot
+        found, resumed = _look(context, held)
+    return parse(Start, document_from_leader(world, document(found))), resumed
 
 
-def _look(context: StageContext, held: Claim) -> tuple[Start, Snapshot | None]:
+def _look(context: StageContext, held: Claim) -> tuple[Start, Checkpoint | None]:
     run = context.run
     record = verified_record(
         held.folder,
@@ -90,8 +90,7 @@ def _look(context: StageContext, held: Claim) -> tuple[Start, Snapshot | None]:
         print(f"checkpoint {aside.name} set aside: {aside.reason}", flush=True)
     if found.checkpoint is None:
         return Start(output=str(held.folder), position=beginning), None
-    snapshot = checkpoint.load(found.checkpoint)
-    return Start(output=str(held.folder), position=snapshot.state.position), snapshot
+    return Start(output=str(held.folder), position=found.checkpoint.position), found.checkpoint
 
 
 def _train(
@@ -99,23 +98,23 @@ def _train(
     world: World,
     start: Start,
     held: Claim | None,
-    snapshot: Snapshot | None,
+    resumed: Checkpoint | None,
 ) -> None:
     run = context.run
     prepared = open_prepared(run, Path(start.output), context.node.claims)
     steps = training_steps(prepared, run)
     position = _next(start.position, steps, run)
-    model = _model(context, prepared, snapshot).to(world.device)
+    model = _model(context, prepared, resumed).to(world.device)
     with contextlib.ExitStack() as stack:
         leader = None
         if held is not None:
-            log = MetricsLog(held.folder, resumed=snapshot.state.position if snapshot else None)
+            reached = resumed.position if resumed else None
+            log = MetricsLog(held.folder, resumed=reached)
             stack.callback(log.close)
-            resumed = snapshot.state.position if snapshot else None
             leader = Leader(
-                held, Telemetry(context.reports, log, _progress(context, steps, resumed))
+                held, Telemetry(context.reports, log, _progress(context, steps, reached))
             )
-        Session(context, world, prepared, model, leader).train(steps, position, snapshot)
+        Session(context, world, prepared, model, leader).train(steps, position, resumed)
     if held is not None:
         _finish(context, held, prepared, model, steps)
 
@@ -128,7 +127,7 @@ def _next(position: Position, steps: tuple[int, ...], run: RunConfig) -> Positio
     return Position(phase_index=index + 1, step=0, phase=run.phases[index + 1].name)
 
 
-def _model(context: StageContext, prepared: Prepared, snapshot: Snapshot | None) -> Any:
+def _model(context: StageContext, prepared: Prepared, resumed: Checkpoint | None) -> Any:
     run = context.run
     kind = run.model.type
     assert kind is not None, "the plan resolves it"
@@ -137,19 +136,19 @@ def _model(context: StageContext, prepared: Prepared, snapshot: Snapshot | None)
         model = build.from_folder(kind, place, vocabulary_size=prepared.vocabulary.size)
     else:
         model = build.build(kind, run.model.architecture(), prepared.vocabulary, seed=run.seed)
-    if snapshot is not None:
-        model.load_state_dict(snapshot.weights)
+    if resumed is not None:
+        model.load_state_dict(checkpoint.load_weights(resumed))
     return model
 
 
-def _progress(context: StageContext, steps: tuple[int, ...], resumed: Position | None) -> Progress:
+def _progress(context: StageContext, steps: tuple[int, ...], reached: Position | None) -> Progress:
     return Progress(
         job_uid=context.node.job_uid,
         attempt=context.node.attempt,
         stage="train",
         total=sum(steps),
-        durable=resumed,
-        resumed_from=resumed,
+        durable=reached,
+        resumed_from=reached,
     )
 
 
@@ -170,5 +169,5 @@ def _finish(
         manifest_sha256=manifest,
         output=run.output.to,
     )
-    write_record(held.folder, record)
+    write_record(held, record)
     context.reports.completion(record)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmtrainer import checkpoint
-from lmtrainer.checkpoint import Snapshot, State
+from lmtrainer.checkpoint import Checkpoint, State
 from lmtrainer.config import RunConfig, config_hash
 from lmtrainer.contract.reports import Position
 from lmtrainer.dataset import EvaluationRows, Prepared, TrainingRows
@@ -47,19 +47,22 @@ class Session:
         self.leader = leader
         self.tokens_seen = 0
 
-    def train(self, steps: tuple[int, ...], start: Position, resumed: Snapshot | None) -> None:
-        """Run phase i for `steps[i]` steps, from `start` on. `resumed` is rank 0's checkpoint."""
+    def train(self, steps: tuple[int, ...], start: Position, resumed: Checkpoint | None) -> None:
+        """Run phase i for `steps[i]` steps, from `start` on. `resumed` is rank 0's checkpoint; the
+        model has its weights already."""
         if resumed is not None:
-            self.tokens_seen = resumed.state.tokens_seen
+            self.tokens_seen = checkpoint.load_state(resumed).tokens_seen
         for index in range(start.phase_index, len(steps)):
             first = start.step if index == start.phase_index else 0
-            moments = resumed.optimizer if resumed is not None and first else None
-            self._phase(index, first, steps, moments)
+            self._phase(index, first, steps, resumed)
 
-    def _phase(self, index: int, first: int, steps: tuple[int, ...], moments: Any) -> None:
+    def _phase(
+        self, index: int, first: int, steps: tuple[int, ...], resumed: Checkpoint | None
+    ) -> None:
         phase = self.run.phases[index]
         engine = Engine(self.model, self.run, self.world, phase_index=index)
         if first:
+            moments = checkpoint.load_optimizer(resumed) if resumed is not None else None
             put_back_moments(engine, moments, steps=first)
         rows = TrainingRows(self.prepared, self.run, index)
         if self.leader is not None:
