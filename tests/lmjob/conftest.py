@@ -76,7 +76,7 @@ def make_replica(name: str, state: Any, *, attempt: int = 1, **values: Any) -> R
     )
 
 
-def make_success(name: str, stage: Any, *, attempt: int = 1, **changes: Any) -> Replica:
+def make_success(name: str, stage: Any, /, *, attempt: int = 1, **changes: Any) -> Replica:
     """A leader that ended with a record; `changes` spoil the record."""
     target = TARGET if stage == "train" else None
     record: dict[str, Any] = {

@@ -7,6 +7,7 @@ stopped by Ctrl-C or SIGTERM; else that of the first cause (`lmtrainer.contract.
 from __future__ import annotations
 
 import argparse
+import errno
 import shlex
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,8 @@ from typing import Any
 
 from rich.console import Console
 
-from lmjob.api.jobfile import JobFileError, read_job_file
 from lmjob.api.spec import parse_job
+from lmjob.cli.jobs import JOB_FAULTS, complaints, read_document
 from lmjob.core.memory import Memory
 from lmjob.core.plan import JobPlan, plan_job
 from lmjob.core.words import position_words
@@ -29,16 +30,17 @@ from lmjob.local.machine import machine_facts
 from lmjob.local.result import result_lines
 from lmjob.local.run import run_job
 from lmjob.local.store import StateError, Stored, locked
-from lmtrainer.config import MistakesError
 from lmtrainer.contract.exits import ExitType
 
 HELP = "carry a job out on this machine"
 
 _SIGNALLED = 128
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="the job, YAML or JSON")
+    """Declare the command line of `run`."""
+    parser.add_argument("file", metavar="FILE", help="job file; - is standard input")
     parser.add_argument(
         "--mount",
         action="append",
@@ -48,19 +50,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    """Carry out, or go on with, the job of a file; returns the exit code."""
+def main(arguments: argparse.Namespace) -> int:
+    """Carry out, or go on with, the job of a file."""
     console = Console(highlight=False)
     try:
-        request = _request(args.file, args.mount)
+        request = _request(arguments.file, arguments.mount)
+    except JOB_FAULTS as fault:
+        for line in complaints(arguments.file, fault):
+            _say(console, line)
+        return ExitType.USER_ERROR.code
+    try:
         with locked(request.output):
             return _carry_out(request, console)
-    except MistakesError as fault:
-        for mistake in fault.mistakes:
-            _say(console, f"{args.file}: {mistake}")
-    except (JobFileError, StateError, OSError) as fault:
-        _say(console, f"{args.file}: {fault}")
-    return ExitType.USER_ERROR.code
+    except StateError as fault:
+        _say(console, f"{arguments.file}: {fault}")
+        return ExitType.USER_ERROR.code
+    except OSError as fault:
+        _say(console, f"{fault.filename or request.output}: {fault.strerror or fault}")
+        return (ExitType.DISK_FULL if fault.errno in _DISK else ExitType.FAILED).code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +84,9 @@ class _Request:
     """The same again, as it is typed."""
 
 
-def _request(file: Path, mounts: list[str]) -> _Request:
+def _request(file: str, mounts: list[str]) -> _Request:
     folders = parse_mounts(mounts)
-    body = read_job_file(file.read_bytes())
+    body = read_document(file)
     job = parse_job(body)
     plan = plan_job(job, uid=str(uuid.uuid4()), facts=machine_facts())
     claims = claim_folders(plan.run, folders)
@@ -90,7 +97,7 @@ def _request(file: Path, mounts: list[str]) -> _Request:
         suspend=job.spec.suspend,
         claims=claims,
         output=output_folder(plan.run, claims, plan.job.uid),
-        command=shlex.join(["lmjob", "run", str(file), *options]),
+        command=shlex.join(["lmjob", "run", file, *options]),
     )
 
 

@@ -81,7 +81,7 @@ def _group(plan: JobPlan, after: Memory) -> list[Event]:
         return [Event("Suspending", "saving and ending all nodes")]
     if after.group == "released":
         workers = f"{nodes - 1} worker{'s' if nodes > 2 else ''}"
-        return [Event("MasterReady", f"master is ready; {workers} may start")]
+        return [Event("MasterReady", f"master ready; {workers} may start")]
     if after.group == "formed" and nodes > 1:
         return [Event("GroupFormed", f"all {nodes} nodes are ready")]
     return []

@@ -40,7 +40,7 @@ def tell(terminal: Terminal, event: Event) -> None:
 
 
 def tell_start(terminal: Terminal, key: ReplicaKey) -> None:
-    terminal.line(f"{f'worker {key.index}' if key.role == 'worker' else key.role} started")
+    terminal.line(f"{key} started")
 
 
 def open_terminal(plan: JobPlan, console: Console) -> Terminal:
