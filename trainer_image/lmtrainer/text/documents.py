@@ -2,7 +2,7 @@
 
 Called by `text.split`. A document comes in pieces of at least PIECE characters if it is longer
 than that, so that a file of any size can be one document. Pieces are cut after a line break with
-text on both sides, where tokenizers that split at white space cut anyway.
+text on both sides, where tokenizers cut anyway; only if there is none for long, after any.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _joined(lines: Iterator[str], *, blank_line_ends: bool) -> Iterator[Piece]:
                 yield Piece("\n".join(held).removesuffix("\r"), last=True)
             held, size = [], 0
             continue
-        if size >= PIECE and _solid(held[-1][-1:]) and _solid(line[:1]):
+        if size >= PIECE and _can_cut(held[-1], line, late=size >= 2 * PIECE):
             yield Piece("\n".join(held) + "\n", last=False)
             held, size = [], 0
         held.append(line)
@@ -71,8 +71,11 @@ def _joined(lines: Iterator[str], *, blank_line_ends: bool) -> Iterator[Piece]:
         yield Piece(text.removesuffix("\r") if blank_line_ends else text, last=True)
 
 
-def _solid(character: str) -> bool:
-    return bool(character) and not character.isspace()
+def _can_cut(before: str, after: str, *, late: bool) -> bool:
+    """Is the line break between two lines all the white space there is, or, late, is there text
+    after it?"""
+    sides = before[-1:], after[:1]
+    return all(side and not side.isspace() for side in sides) or (late and bool(after.strip()))
 
 
 def _lines(texts: Iterator[str]) -> Iterator[str]:
