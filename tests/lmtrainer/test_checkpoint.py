@@ -125,6 +125,11 @@ def test_tied_tensors_are_stored_once_and_come_back_tied(tmp_path: Path) -> None
     assert found["copy"].data_ptr() != found["z.first"].data_ptr()
 
 
+def test_tensors_without_memory_are_not_taken_for_tied(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "file", {"a": torch.zeros(0), "b": torch.zeros(0)})
+    assert set(load_file(tmp_path / "file")) == {"a", "b"}
+
+
 def tiny_bert() -> Any:
     sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 8}
     return BertForMaskedLM(BertConfig(**sizes, num_attention_heads=2, max_position_embeddings=8))

@@ -111,6 +111,48 @@ def test_a_document_of_gigabytes_is_not_read_into_memory(tmp_path: Path) -> None
     assert caught.value.errno == errno.EFBIG
 
 
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of what is flushed to the disk or renamed from now on, in order."""
+    seen: list[str] = []
+    fsync, rename, swap = os.fsync, os.rename, os.replace
+
+    def traced_fsync(descriptor: int) -> None:
+        seen.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def traced(call: Any) -> Any:
+        def renamed(source: Any, target: Any) -> None:
+            seen.append("rename " + Path(target).name)
+            call(source, target)
+
+        return renamed
+
+    monkeypatch.setattr(os, "fsync", traced_fsync)
+    monkeypatch.setattr(os, "rename", traced(rename))
+    monkeypatch.setattr(os, "replace", traced(swap))
+    return seen
+
+
+def test_a_power_cut_finds_the_old_file_or_the_new_one(tmp_path: Path, flushed: list[str]) -> None:
+    replace(tmp_path / "run.json", "new")
+    content, published, folder = flushed
+    assert content.startswith("fsync .tmp-run.json-")
+    assert published == "rename run.json"
+    assert folder == f"fsync {tmp_path.name}"
+
+
+def test_a_power_cut_finds_a_folder_whole_whoever_wrote_its_files(
+    tmp_path: Path, flushed: list[str]
+) -> None:
+    with building(tmp_path / "model", tag="1") as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "weights").write_text("w")
+    before = flushed[: flushed.index("rename model")]
+    assert set(before) == {"fsync weights", "fsync deep", "fsync .tmp-model-1"}
+    assert flushed[-1] == f"fsync {tmp_path.name}"
+
+
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
     with building(tmp_path / "model") as folder:
         (folder / "weights").write_text("w")

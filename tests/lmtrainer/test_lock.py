@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -141,6 +142,27 @@ def test_a_lock_that_was_removed_with_its_folder_does_not_count(
         (tmp_path / "out").rename(tmp_path / "gone")
         with claim(tmp_path / "out", run, "job-b", 1, wait_seconds=0):
             pass
+
+
+def test_a_lock_that_is_replaced_while_it_is_taken_is_taken_again(
+    tmp_path: Path, run_config: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two runs could each hold the lock of a file of that name."""
+    real = fcntl.flock
+
+    def too_late(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        (tmp_path / "lock").unlink()
+        (tmp_path / "lock").touch()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with (
+        claim(tmp_path, run_config(), "job-a", 1),
+        (tmp_path / "lock").open() as file,
+        pytest.raises(BlockingIOError),
+    ):
+        real(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_linked_lock_is_refused(tmp_path: Path, run_config: MakeRun) -> None:
