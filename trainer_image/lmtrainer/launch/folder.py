@@ -64,19 +64,20 @@ def read_completion(folder: Path) -> tuple[Completion | None, str]:
 
 
 def read_error(folder: Path, rank: int) -> tuple[float | None, str, str]:
-    """Time, message and class of a rank's error file, as far as it has them."""
+    """Unix time, message and class of a rank's error file, as far as it has them."""
     path = folder / reports.error_file(rank)
     try:
         text = read_report(path)
-        found = json.loads(text)["message"] if text is not None else None
-        at = path.stat().st_mtime if found is not None else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, "", ""
+        if text is None:
+            return None, "", ""
+        at, found = path.stat().st_mtime, json.loads(text)["message"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return None, f"its error file cannot be read: {error}", ""
     if not isinstance(found, dict):
-        return at, str(found or ""), ""
+        return at, str(found), ""
     extra = found.get("extraInfo")
-    exception = extra.get("exception") if isinstance(extra, dict) else None
-    return at, str(found.get("message", "")), str(exception or "")
+    exception = extra.get("exception", "") if isinstance(extra, dict) else ""
+    return at, str(found.get("message", "")), str(exception)
 
 
 def write_termination(path: str, termination: Termination) -> None:

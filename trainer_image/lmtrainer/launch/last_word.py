@@ -13,6 +13,9 @@ from lmtrainer.launch.folder import current_progress, read_completion
 from lmtrainer.launch.peers import exit_type_of
 from lmtrainer.launch.verdict import Ending, Situation, judge
 
+MAX_REASON = 1000
+"""Longest failure that is printed, in characters."""
+
 
 def termination(
     node: NodeEnvironment,
@@ -47,7 +50,7 @@ def termination(
 
 def reason(word: Termination) -> str:
     """The failure as the end of a sentence."""
-    return f": {word.failure.message}" if word.failure else ""
+    return f": {word.failure.message[:MAX_REASON]}" if word.failure else ""
 
 
 def _own_failure(error: BaseException) -> Failure:

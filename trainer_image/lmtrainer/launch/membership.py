@@ -26,6 +26,8 @@ HANDSHAKE_SECONDS = 0.5
 """Between two handshakes."""
 STALE_SECONDS = 3.0
 """A handshake older than this says nothing of now."""
+MARGIN_SECONDS = 2.0
+"""By how much the launcher is more patient than the thread."""
 
 
 class Membership:
@@ -67,7 +69,7 @@ class Membership:
 
     def start(self) -> None:
         # The thread gives the better reason, so it comes first unless it hangs.
-        self._deadline = time.monotonic() + self._node.rendezvous_seconds + 1
+        self._deadline = time.monotonic() + self._node.rendezvous_seconds + MARGIN_SECONDS
         threading.Thread(target=self._run, daemon=True, name="membership").start()
 
     def unready(self) -> str:

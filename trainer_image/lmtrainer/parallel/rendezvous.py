@@ -73,9 +73,9 @@ def connect(host: str, port: int, fence: Fence, *, seconds: float) -> Store:
 
     RendezvousError after `seconds`; FencedError if the store is of another job or attempt.
     """
+    deadline = time.monotonic() + seconds
     from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]
 
-    deadline = time.monotonic() + seconds
     timeout = timedelta(seconds=ANSWER_SECONDS)
     while True:
         try:

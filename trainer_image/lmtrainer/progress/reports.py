@@ -12,6 +12,9 @@ from lmtrainer.contract import reports
 from lmtrainer.contract.reports import Completion, Progress
 from lmtrainer.progress.files import touch, write_whole
 
+MAX_ERROR = 20_000
+"""Longest message and longest traceback that an error file keeps, in characters."""
+
 
 class RankReports:
     """Where one rank reports. Every rank may call everything: of progress and completion, which
@@ -43,9 +46,9 @@ class RankReports:
         name = type(error).__name__
         document = {
             "message": {
-                "message": f"{name}: {error}",
+                "message": f"{name}: {error}"[:MAX_ERROR],
                 "extraInfo": {
-                    "py_callstack": "".join(traceback.format_exception(error)),
+                    "py_callstack": "".join(traceback.format_exception(error))[-MAX_ERROR:],
                     "timestamp": str(int(time.time())),
                     "exception": name,
                 },
