@@ -15,6 +15,8 @@ MAX_SHOWN = 60
 LONGEST_GUESSED = 60
 """A longer unknown word is no slip of the pen: nothing like it is looked for."""
 
+UNKNOWN_FIELD = "unknown field"
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,59}")
 
 
@@ -27,7 +29,8 @@ class Mistake:
     rule: str
     way_out: str = ""
     about: tuple[str, ...] = ()
-    """Other fields that the rule compares: if one of them is wrong itself, this is not said."""
+    """Other fields that the rule compares: if one of them is wrong itself, this is not said. Of an
+    unknown field, the field that was meant."""
 
     def __str__(self) -> str:
         shown = f" (got {self.value})" if self.value else ""
@@ -36,7 +39,13 @@ class Mistake:
 
     @property
     def places(self) -> tuple[str, ...]:
+        """Everything that the rule looks at."""
         return (self.field, *self.about)
+
+    @property
+    def spoiled(self) -> tuple[str, ...]:
+        """Fields whose values cannot be relied on any more."""
+        return self.places if self.rule == UNKNOWN_FIELD else (self.field,)
 
     def under(self, path: str) -> Mistake:
         """The same mistake seen from the object that holds this one at `path`."""

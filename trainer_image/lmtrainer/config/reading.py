@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from lmtrainer.config.mistakes import (
+    UNKNOWN_FIELD,
     Mistake,
     MistakesError,
     close_word,
@@ -22,7 +23,7 @@ from lmtrainer.config.mistakes import (
     overlap,
     show,
 )
-from lmtrainer.config.scalars import MAX_STRING, read_scalar
+from lmtrainer.config.scalars import MAX_STRING, UNREADABLE, read_scalar
 from lmtrainer.config.schema import Field, Rule, fields, refusals
 
 __all__ = ["MAX_STRING", "parse"]
@@ -48,14 +49,13 @@ def _read_object(cls: type, raw: object, path: str, mistakes: list[Mistake]) -> 
     mistakes.extend(_unknown(key, cls, path) for key in raw if key not in known)
     values = {}
     for f in known.values():
-        found = len(mistakes)
         value = _read_field(f, raw.get(f.key), path, mistakes)
-        if value is not None and (len(mistakes) == found or _is_container(value)):
+        if value is not UNREADABLE:
             values[f.name] = value
         elif f.must:
             values[f.name] = _stand_in(f.kind)
     value = cls(**values)
-    wrong = [place for mistake in mistakes[before:] for place in mistake.places]
+    wrong = [place for mistake in mistakes[before:] for place in mistake.spoiled]
     for mistake in _own_mistakes(value):
         seen = mistake.under(path)
         if not any(overlap(place, other) for place in seen.places for other in wrong):
@@ -64,17 +64,14 @@ def _read_object(cls: type, raw: object, path: str, mistakes: list[Mistake]) -> 
 
 
 def _read_field(f: Field, raw: object, path: str, mistakes: list[Mistake]) -> Any:
+    """The value of a field, UNREADABLE if it was left out or is wrong."""
     where = join(path, f.key)
     if raw is not None:
         return _read(f.kind, raw, where, f.rule, mistakes)
     if f.must:
         way_out = f.rule.way_out or f"give {f.key}: {f.rule.help}"
         mistakes.append(Mistake(where, "", "required", way_out))
-    return None
-
-
-def _is_container(value: object) -> bool:
-    return isinstance(value, tuple | Mapping) or dataclasses.is_dataclass(value)
+    return UNREADABLE
 
 
 def _stand_in(kind: Any) -> Any:
@@ -105,9 +102,9 @@ def _unknown(key: object, cls: type, path: str) -> Mistake:
     known = [f.key for f in fields(cls)]
     near = close_word(key, known)
     if not near:
-        return Mistake(where, "", "unknown field", f"known fields: {', '.join(known)}")
+        return Mistake(where, "", UNKNOWN_FIELD, f"known fields: {', '.join(known)}")
     meant = join(path, near)
-    return Mistake(where, "", "unknown field", f"did you mean {meant}?", about=(meant,))
+    return Mistake(where, "", UNKNOWN_FIELD, f"did you mean {meant}?", about=(meant,))
 
 
 def _read(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]) -> Any:
@@ -149,7 +146,7 @@ def _read_choice(words: tuple[Any, ...], raw: object, path: str, mistakes: list[
     near = close_word(raw, words)
     rule = f"must be one of {', '.join(words)}" if len(words) > 1 else f"must be {words[0]}"
     mistakes.append(Mistake(path, show(raw), rule, f'did you mean "{near}"?' if near else ""))
-    return None
+    return UNREADABLE
 
 
 def _read_list(
@@ -170,9 +167,8 @@ def _read_list(
 
 
 def _read_item(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]) -> Any:
-    found = len(mistakes)
     value = _read(kind, raw, path, rule, mistakes)
-    return value if len(mistakes) == found or _is_container(value) else _stand_in(kind)
+    return _stand_in(kind) if value is UNREADABLE else value
 
 
 def _read_mapping(

@@ -13,6 +13,9 @@ from lmtrainer.config.schema import Rule
 MAX_STRING = 4096
 """Longest string of a document, in characters: longer ones are mistakes or attacks."""
 
+UNREADABLE = object()
+"""In place of a value that a mistake was noted for."""
+
 LARGEST = 2**63
 """Integers are those of Kubernetes: 64 bits with a sign."""
 
@@ -21,23 +24,24 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def read_scalar(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]) -> Any:
-    """`raw` as a `kind`; if it is none, a mistake is noted and `raw` comes back."""
+    """`raw` as a `kind`; if it is none, a mistake is noted and UNREADABLE comes back."""
     if kind is Any:
         return raw
     fault = _text_fault(raw) if isinstance(raw, str) else ""
     if fault:
         mistakes.append(Mistake(path, show(raw), fault))
-        return raw
+        return UNREADABLE
     if hasattr(kind, "from_document"):
         return _read_by_class(kind, raw, path, mistakes)
     fault = _KIND_FAULTS[kind](raw)
     if fault:
         mistakes.append(Mistake(path, _typed(raw), fault, _conversion(kind, raw)))
-        return raw
+        return UNREADABLE
     value = kind(raw)
     fault = _pattern_fault(value, rule) if kind is str else _range_fault(value, rule)
     if fault:
         mistakes.append(Mistake(path, show(raw), fault, rule.way_out))
+        return UNREADABLE
     return value
 
 
@@ -47,7 +51,7 @@ def _read_by_class(kind: Any, raw: object, path: str, mistakes: list[Mistake]) -
     except ValueError as fault:
         rule, *way_out = map(str, fault.args)
         mistakes.append(Mistake(path, _typed(raw), rule, "; ".join(way_out)))
-        return raw
+        return UNREADABLE
 
 
 def _typed(raw: object) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from lmjob.api.names import Role
 from lmjob.api.spec.pods import PodFields
-from lmjob.api.spec.resources import at_most_devices, overridden
-from lmtrainer.config.mistakes import Mistake
+from lmjob.api.spec.resources import GPU, at_most_devices, overridden
+from lmtrainer.config.mistakes import Mistake, key_place
 from lmtrainer.config.phase import batch_mistakes
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ _DEVICES_INHERITED: Mapping[Role, int] = MappingProxyType({"prepare": 0, "evalua
 _SIZE_FIELDS = (
     "workers.replicas",
     "processesPerNode",
-    "pods.resources.limits",
-    "master.resources.limits",
-    "workers.resources.limits",
+    *(key_place(f"{block}.resources.limits", GPU) for block in ("pods", "master", "workers")),
 )
 
 

@@ -24,11 +24,13 @@ LABEL_HELP = (
     "must be at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
 )
 
-# [registry[:port]/]path[/path...][:tag][@algorithm:hex]
-_HOST = r"([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*"
+# [registry[:port]/]path[/path...][:tag][@algorithm:hex]; a registry has a dot or a port, or is
+# localhost: else it is the first part of the path.
+_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
+_HOST = rf"(localhost|{_LABEL}(\.{_LABEL})+|{_LABEL}(?=:[0-9]))(:[0-9]{{1,5}})?"
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 IMAGE = (
-    rf"(?=.{{1,512}}\Z)({_HOST}(:[0-9]{{1,5}})?/)?{_PART}(/{_PART})*"
+    rf"(?=.{{1,512}}\Z)({_HOST}/)?{_PART}(/{_PART})*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127})?(@[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-fA-F]{32,})?"
 )
 IMAGE_HELP = "is not an image reference"
