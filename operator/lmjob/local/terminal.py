@@ -62,6 +62,7 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
         self._names = [stage.name for stage in plan.stages]
         self._shown_at = 0.0
+        self._last: Status | None = None
         self._bars.start()
 
     def line(self, text: str) -> None:
@@ -69,14 +70,16 @@ class Bars:
         self._bars.refresh()
 
     def show(self, status: Status) -> None:
+        self._last = status
         now = time.monotonic()
-        if now < self._shown_at + REFRESH_SECONDS:
-            return
-        self._shown_at = now
-        self._update(status)
-        self._bars.refresh()
+        if now >= self._shown_at + REFRESH_SECONDS:
+            self._shown_at = now
+            self._update(status)
+            self._bars.refresh()
 
     def close(self) -> None:
+        if self._last is not None:
+            self._update(self._last)
         self._bars.stop()
 
     def _update(self, status: Status) -> None:
