@@ -14,7 +14,7 @@ from lmjob.core.observed import Observed
 from lmjob.core.report import report
 from lmjob.local.failure import failure_lines
 from lmjob.local.result import result_lines
-from lmjob.local.terminal import Lines, detail, open_terminal
+from lmjob.local.terminal import Lines, count, detail, open_terminal
 from lmtrainer.contract.reports import Position, Progress
 
 NOW = 1_700_000_000.0
@@ -63,7 +63,7 @@ def test_a_finished_stage_shows_as_done(plan_of):
     terminal.show(report(plan_of(), done, Observed(), NOW))
     terminal.close()
     train, evaluate, _ = console.file.getvalue().splitlines()[-3:]
-    assert "100/100" in train
+    assert "100/100 steps" in train
     assert "done" in train
     assert "done" in evaluate
 
@@ -71,7 +71,14 @@ def test_a_finished_stage_shows_as_done(plan_of):
 def test_a_bar_says_how_it_goes():
     known = {"activity": "a", "loss": 1.23456, "tokensPerSecond": 12345.6, "etaSeconds": 61}
     assert detail(known) == "a, loss 1.235, 12,346 tokens/s, 1:01 left"
-    assert detail({}) == ""
+    assert detail({}) == "starting"
+
+
+def test_a_count_has_its_unit():
+    assert count({"done": 1234, "total": 9000, "unit": "steps"}) == "1,234/9,000 steps"
+    assert count({"done": 2_500_000, "total": 9_000_000, "unit": "bytes"}) == "2.5/9.0 MB"
+    assert count({"done": 7, "unit": "batches"}) == "7 batches"
+    assert count({}) == ""
 
 
 def test_results_of_a_causal_model_have_no_accuracy(tmp_path, plan_of):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from lmjob.core.events import Event
 from lmjob.core.plan.shapes import JobPlan, ReplicaKey
@@ -54,12 +54,13 @@ class Bars:
         self._bars = Progress(
             TextColumn("{task.description:9}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}", style="green"),
             TextColumn("{task.fields[detail]}"),
             console=console,
             auto_refresh=False,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._drawn: dict[str, Mapping[str, Any]] = {}
         self._names = [stage.name for stage in plan.stages]
         self._shown_at = 0.0
         self._last: Status | None = None
@@ -83,26 +84,30 @@ class Bars:
         self._bars.stop()
 
     def _update(self, status: Status) -> None:
-        progress = status.get("progress", {})
         for name in self._names[: self._names.index(status["stage"])]:
             self._finish(name)
         if status["attempt"]:
-            task = self._task(status["stage"])
-            done, total = progress.get("done", 0), progress.get("total")
-            self._bars.update(task, completed=done, total=total, detail=detail(progress))
+            self._draw(status["stage"], status.get("progress", {}))
         if any(c["type"] == "Complete" and c["status"] == "True" for c in status["conditions"]):
             self._finish(status["stage"])
 
-    def _task(self, name: str) -> TaskID:
+    def _draw(self, name: str, progress: Mapping[str, Any], words: str = "") -> None:
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=None, detail="")
-        return self._tasks[name]
+            self._tasks[name] = self._bars.add_task(name, total=None, count="", detail="")
+        self._drawn[name] = progress
+        self._bars.update(
+            self._tasks[name],
+            completed=progress.get("done", 0),
+            total=progress.get("total"),
+            count=count(progress),
+            detail=words or detail(progress),
+        )
 
     def _finish(self, name: str) -> None:
+        """The last progress that was told may stand just before the end."""
         if name in self._tasks:
-            task = self._bars.tasks[self._bars.task_ids.index(self._tasks[name])]
-            done = task.total or task.completed or 1
-            self._bars.update(task.id, completed=done, total=done, detail="done")
+            total = self._drawn[name].get("total") or 1
+            self._draw(name, {**self._drawn[name], "done": total, "total": total}, "done")
 
 
 class Lines:
@@ -123,18 +128,26 @@ class Lines:
         if not activity[1] or (activity == self._activity and now < self._shown_at + LINE_SECONDS):
             return
         self._activity, self._shown_at = activity, now
-        done, total = progress.get("done", 0), progress.get("total")
-        count = f"{done}/{total}" if total is not None else f"{done}"
-        words = f"{count} {progress.get('unit', '')}".strip()
-        self.line(f"{activity[0]}: {words}, {detail(progress)}")
+        self.line(f"{activity[0]}: {count(progress)}, {detail(progress)}")
 
     def close(self) -> None:
         pass
 
 
+def count(progress: Mapping[str, Any]) -> str:
+    """How much of how much, in the unit of the stage."""
+    done, total, unit = progress.get("done"), progress.get("total"), progress.get("unit", "")
+    if done is None:
+        return ""
+    numbers = [done] if total is None else [done, total]
+    if unit == "bytes":
+        return f"{'/'.join(f'{number / 1e6:,.1f}' for number in numbers)} MB"
+    return f"{'/'.join(f'{number:,}' for number in numbers)} {unit}".strip()
+
+
 def detail(progress: Mapping[str, Any]) -> str:
     """What stands beside a bar: activity, loss, speed and the time left."""
-    parts = [str(progress.get("activity", ""))]
+    parts = [str(progress.get("activity", "starting"))]
     if "loss" in progress:
         parts.append(f"loss {progress['loss']:.3f}")
     if "tokensPerSecond" in progress:
