@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import (
     AutoConfig,
     BertConfig,
@@ -30,7 +31,7 @@ _CLASSES: dict[ModelType, type[PreTrainedModel]] = {
 
 def build(kind: ModelType, sizes: Architecture, vocabulary: Vocabulary, *, seed: int) -> Any:
     """A model with fresh float32 weights; the same seed gives the same ones on every machine."""
-    register()
+    _make_ready()
     config = _bert(sizes, vocabulary) if kind == "bert" else _gpt2(sizes, vocabulary)
     config._attn_implementation = PACKED
     with torch.random.fork_rng(devices=[]):
@@ -43,7 +44,7 @@ def from_folder(kind: ModelType, folder: Path, *, vocabulary_size: int | None = 
 
     Raises UserError if it is of another family or has fewer embeddings than the tokenizer has ids.
     """
-    register()
+    _make_ready()
     if not (folder / "config.json").is_file():
         raise UserError(
             f"model.from: {folder} has no config.json; give a folder saved by the trainer"
@@ -65,6 +66,12 @@ def from_folder(kind: ModelType, folder: Path, *, vocabulary_size: int | None = 
         local_files_only=True,
         use_safetensors=True,
     )
+
+
+def _make_ready() -> None:
+    """Make packed attention known, and keep transformers' progress bars out of the logs."""
+    register()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def _bert(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:

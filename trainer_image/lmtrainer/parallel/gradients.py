@@ -9,6 +9,7 @@ sees the final layout.
 
 from __future__ import annotations
 
+import inspect
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -21,6 +22,11 @@ from lmtrainer.parallel.world import World
 
 _WARM_UP_LENGTHS = (5, 7)
 
+# No buffer of our models ever changes. torch renamed the switch in 2.13.
+_SWITCHES = ("forward_sync_buffers", "broadcast_buffers")
+_KNOWN = inspect.signature(DistributedDataParallel).parameters
+_NO_BUFFERS = {next(name for name in _SWITCHES if name in _KNOWN): False}
+
 
 def wrap(objective: nn.Module, world: World) -> nn.Module:
     """The module to call for the loss. Weights of rank 0 are sent to all."""
@@ -28,7 +34,7 @@ def wrap(objective: nn.Module, world: World) -> nn.Module:
         return objective
     devices = [world.device.index] if world.device.type == "cuda" else None
     module = DistributedDataParallel(
-        objective, device_ids=devices, gradient_as_bucket_view=True, broadcast_buffers=False
+        objective, device_ids=devices, gradient_as_bucket_view=True, **_NO_BUFFERS
     )
     _fix_buckets(module, world.device)
     return module

@@ -84,7 +84,7 @@ def _look(context: StageContext, held: Claim) -> tuple[Start, Checkpoint | None]
             dataclasses.replace(record, job_uid=held.job_uid, attempt=held.attempt)
         )
         return Start(output=str(held.folder), position=beginning, finished=True), None
-    required = run.checkpoint.resume == "required" and held.attempt == 1
+    required = run.checkpoint.resume == "required"
     found = checkpoint.newest(held.folder / checkpoint.FOLDER, config_hash(run), required=required)
     for aside in found.set_aside:
         print(f"checkpoint {aside.name} set aside: {aside.reason}", flush=True)

@@ -18,11 +18,11 @@ from lmtrainer.train.engine import Engine
 
 
 def take(engine: Engine, model: nn.Module, state: State) -> Snapshot:
-    """Weights and moments on the CPU, beside `state`."""
+    """Weights and moments, as they are until the next step, beside `state`."""
     return Snapshot(
         state=state,
-        weights=_on_cpu(model.state_dict()),
-        optimizer=_on_cpu(adamw.state_tensors(engine.optimizer, model)),
+        weights=_detached(model.state_dict()),
+        optimizer=_detached(adamw.state_tensors(engine.optimizer, model)),
         model_config=model.config.to_json_string(use_diff=False),  # type: ignore[operator, union-attr]
     )
 
@@ -41,5 +41,5 @@ def put_back_moments(engine: Engine, tensors: Mapping[str, Tensor] | None, *, st
     tensors_from_leader(engine.world, (moments[name] for name in sorted(moments)))
 
 
-def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach() for name, tensor in tensors.items()}
