@@ -167,8 +167,10 @@ class _Tree:
             return value
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        written = event.value[:40] if isinstance(event, ScalarEvent) else "this"
-        raise _here(event, f"the key {written} is not text; put it in quotes")
+        if not isinstance(event, ScalarEvent):
+            raise _here(event, "a key must be text")
+        means = "true" if value is True else "false" if value is False else "no text"
+        raise _here(event, f"the key {event.value[:40]} means {means}; put it in quotes")
 
 
 def _merged(event: Event, value: Any) -> dict[str, Any]:

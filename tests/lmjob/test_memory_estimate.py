@@ -1,0 +1,139 @@
+"""The memory that `lmjob plan` promises, against the models that the trainer builds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lmjob.core.plan.estimate import estimate, parameter_count
+from lmtrainer.config import RunConfig, parse, resolve
+from lmtrainer.models.build import build
+from lmtrainer.models.objective import DeviceBatch, Objective
+from lmtrainer.models.precision import autocast
+from lmtrainer.vocab import Vocabulary
+
+CPU = torch.device("cpu")
+
+
+def run_of(kind: str, vocabulary: int | None = None, **fields) -> RunConfig:
+    plain = {
+        "data": {"train": ["sample://jargon"]},
+        "model": {"type": kind},
+        "tokenizer": {"train": {"vocabSize": vocabulary} if vocabulary else {}},
+        "phases": [{"name": "a", "steps": 1}],
+        "output": {"to": "out"},
+    }
+    return resolve(parse(RunConfig, {**plain, **fields}), precision="fp32", threads=1)
+
+
+def model_of(run: RunConfig) -> nn.Module:
+    size = run.tokenizer.train.vocab_size
+    vocabulary = Vocabulary(size=size, pad=0, unk=1, cls=2, sep=3, mask=4, eos=3)
+    return build(run.model.type, run.model.architecture(), vocabulary, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "preset", "published"),
+    [
+        ("bert", "tiny", None),
+        ("bert", "base", 109_514_298),
+        ("gpt2", "tiny", None),
+        ("gpt2", "small", 124_439_808),
+    ],
+)
+def test_parameters_are_counted_exactly(kind, preset, published):
+    run = run_of(kind, model={"type": kind, "preset": preset})
+    with torch.device("meta"):
+        model = model_of(run)
+    counted = sum(parameter.numel() for parameter in model.parameters())
+    assert parameter_count(run) == counted
+    assert published in (None, counted)
+
+
+def test_other_widths_and_vocabularies_are_counted_exactly():
+    sizes = {"layers": 3, "hiddenSize": 96, "heads": 4, "intermediateSize": 100, "maxPositions": 40}
+    for kind in ("bert", "gpt2"):
+        run = run_of(
+            kind,
+            1234,
+            model={"type": kind, "config": sizes},
+            phases=[{"name": "a", "steps": 1, "sequenceLength": 40}],
+        )
+        with torch.device("meta"):
+            counted = sum(parameter.numel() for parameter in model_of(run).parameters())
+        assert parameter_count(run) == counted
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("dropout", [(0, 0), (0.1, 0), (0.1, 0.1)])
+@pytest.mark.parametrize(("length", "micro"), [(64, 4), (16, 12)])
+def test_activations_are_those_that_torch_saves(kind, precision, dropout, length, micro):
+    sizes = {"layers": 3, "hiddenSize": 128, "heads": 4, "intermediateSize": 400}
+    changes = {"dropout": dropout[0], "attentionDropout": dropout[1]}
+    phase = {"name": "a", "steps": 1, "sequenceLength": length, "globalBatchSize": micro}
+    run = run_of(
+        kind,
+        1000,
+        precision=precision,
+        model={"type": kind, "config": {**sizes, **changes}},
+        phases=[phase],
+    )
+    found = estimate(run, run.phases[0], world_size=1, on_gpu=False)
+    saved, targets = saved_bytes(run, length, micro)
+    gradient_of_scores = targets * 1000 * (6 if precision == "bf16" else 4)
+    assert found.activations == pytest.approx(saved + gradient_of_scores, rel=0.05)
+
+
+def saved_bytes(run: RunConfig, length: int, rows: int) -> tuple[int, int]:
+    """What the forward pass of one full row keeps for backward, and the positions to predict."""
+    model = model_of(run).train()
+    tokens = length * rows
+    targets = round(tokens * run.masking.share) if run.model.type == "bert" else tokens
+    batch = DeviceBatch(
+        torch.zeros(1, tokens, dtype=torch.int64),
+        torch.arange(length).repeat(rows)[None],
+        (length,) * rows,
+        torch.arange(targets),
+        torch.zeros(targets, dtype=torch.int64),
+    )
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        place = tensor.untyped_storage().data_ptr()
+        if place not in weights:
+            kept[place] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept), autocast(run, CPU):
+        Objective(model)(batch)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()), targets
+
+
+def test_state_is_sixteen_bytes_a_parameter_and_the_sum_is_the_sum():
+    run = run_of("bert")
+    found = estimate(run, run.phases[0], world_size=2, on_gpu=True)
+    assert found.weights + found.gradients + found.optimizer == 16 * found.parameters
+    assert found.total == 16 * found.parameters + found.activations
+
+
+def test_more_processes_need_less_each_until_micro_batches_are_used_up():
+    run = run_of("bert", phases=[{"name": "a", "steps": 1, "globalBatchSize": 16}])
+    sizes = [
+        estimate(run, run.phases[0], world_size=world, on_gpu=False).activations
+        for world in (1, 2, 4, 16, 32)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == sizes[-2]
+
+
+def test_dropout_of_attention_costs_nothing_where_it_is_fused():
+    run = run_of("bert")
+    calm = run_of("bert", model={"type": "bert", "config": {"attentionDropout": 0}})
+    phase = run.phases[0]
+    for on_gpu, equal in ((True, True), (False, False)):
+        ours = estimate(run, phase, world_size=1, on_gpu=on_gpu).activations
+        theirs = estimate(calm, phase, world_size=1, on_gpu=on_gpu).activations
+        assert (ours == theirs) is equal
