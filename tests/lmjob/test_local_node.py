@@ -110,13 +110,14 @@ def test_an_end_that_the_runner_saw_is_no_disruption(folder):
     assert (seen.state, seen.exit_code, seen.disrupted) == ("failed", 70, False)
 
 
-def test_a_start_that_nobody_saw_the_end_of_is_a_failed_node(folder):
-    """The runner was killed between its intention and the process."""
+@pytest.mark.parametrize("text", ['{"uid": "intended", "createdAt": 1.0}', "", '{"uid": 3}'])
+def test_a_start_that_nobody_saw_the_end_of_is_a_failed_node(folder, text):
+    """The runner was killed between its intention and the process; or the power was cut."""
     first = start(folder, SLEEP)
     first.kill()
     first._launcher.wait()
     record = folder / "record.json"
-    record.write_text('{"uid": "intended", "createdAt": 1.0}')
+    record.write_text(text)
     node = Node.find(folder)
     node.ask_to_end(time.time() + 30)
     look_until(node, "failed")

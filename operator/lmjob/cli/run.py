@@ -140,7 +140,10 @@ def _rest_lines(request: _Request, memory: Memory, number: int) -> Iterator[str]
     if request.plan.run.checkpoint.resume == "never":
         yield "stopped; checkpoint.resume is never, so the same command begins afresh"
         return
-    yield f"stopped at {position_words(memory.durable)}; the same command goes on from there:"
+    where = "stopped; the same command goes on from the newest checkpoint:"
+    if memory.outcome == "suspended":
+        where = f"stopped at {position_words(memory.durable)}; the same command goes on from there:"
+    yield where
     yield f"  {request.command}"
 
 

@@ -89,7 +89,11 @@ class Node:
         text = _read(folder / RECORD_FILE)
         if text is None:
             return None
-        return cls(folder, parse(Record, json.loads(text)))
+        try:
+            record = parse(Record, json.loads(text))
+        except ValueError:  # cut by a power failure, which nothing of the node outlived
+            record = Record(uid=os.urandom(8).hex(), created_at=0.0)
+        return cls(folder, record)
 
     @classmethod
     def start(

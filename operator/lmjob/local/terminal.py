@@ -36,7 +36,9 @@ class Terminal(Protocol):
 
 
 def tell(terminal: Terminal, event: Event) -> None:
-    terminal.line(f"{'warning: ' if event.warning else ''}{event.message}")
+    """Say an event; a failure of the whole job is told at the end, with its way out."""
+    if event.reason != "Failed":
+        terminal.line(f"{'warning: ' if event.warning else ''}{event.message}")
 
 
 def tell_start(terminal: Terminal, key: ReplicaKey) -> None:
