@@ -65,6 +65,14 @@ def test_exit_code_0_with_a_flawed_record_is_a_fault(plan_of, success, spoiled, 
     assert word in found.last_fault.message
 
 
+def test_a_record_of_a_leader_that_failed_afterwards_proves_nothing(plan_of, success):
+    record = success("master-0", "train")
+    killed = dataclasses.replace(record, state="failed", exit_code=-9)
+    found = claimed(plan_of(), memory(), killed)
+    assert (found.group, found.stage) == ("failing", "train")
+    assert found.last_fault.reason == "RankKilled", "its word of success is not why it ended"
+
+
 def test_exit_code_0_without_a_record_is_a_fault(plan_of, replica):
     found = claimed(plan_of(), memory(), replica("master-0", "succeeded", exit_code=0))
     assert found.last_fault.reason == "NoCompletionRecord"
