@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -16,11 +15,9 @@ def lmtrainer(*arguments, **env):
     return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
 
 
-def test_version_and_help_answer_at_once_and_without_torch():
-    begun = time.monotonic()
+def test_version_and_help_answer_without_loading_torch():
     assert lmtrainer("--version").stdout == f"lmtrainer {__version__}\n"
     assert "launch" in lmtrainer("--help").stdout
-    assert time.monotonic() - begun < 2
     code = "import lmtrainer.cli as c, sys; c.build_parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

@@ -149,7 +149,7 @@ def test_a_rank_that_waits_for_the_others_obeys_a_signal(start_node):
     master = start_node(FEW, as_stage=True, nnodes=2, rendezvous_seconds=60, grace_seconds=30)
     time.sleep(4)
     master.process.terminate()
-    assert master.end(5).exit_type == "INTERRUPTED"
+    assert master.end(20).exit_type == "INTERRUPTED"
 
 
 def test_a_signal_to_one_node_ends_both_as_interrupted(start_node):
@@ -181,7 +181,7 @@ def test_a_silent_peer_is_found_after_the_time_that_exchanges_may_take(start_nod
     master, worker = start_pair(start_node, MANY)
     os.kill(int(worker.file("pid-1", 60)), signal.SIGSTOP)
     begun = time.monotonic()
-    assert master.end(15).exit_type == "PEER_LOST"
-    assert time.monotonic() - begun < 8
+    assert master.end(20).exit_type == "PEER_LOST"
+    assert 2 < time.monotonic() - begun < 15
     assert worker.process.poll() is None, "its rank is stopped: the operator ends it"
     assert worker.get("/healthz")[0] == 200
