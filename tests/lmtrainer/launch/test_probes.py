@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import struct
 from pathlib import Path
 
 from lmtrainer.contract.reports import Position, Progress, load
@@ -108,3 +109,16 @@ def test_a_launcher_alone_listens_on_loopback_only(start_node):
     listening = [line.split()[1] for line in lines if line.split()[3] == "0A"]
     assert f"0100007F:{port}" in listening
     assert f"00000000:{port}" not in listening
+
+
+def test_clients_that_go_away_before_their_answer_leave_no_trace_in_the_log(start_node):
+    node = start_node(WORKS)
+    node.file("pid-0")
+    reset = struct.pack("ii", 1, 0)
+    for _ in range(50):
+        client = socket.create_connection(("127.0.0.1", node.announcement.status_port))
+        client.sendall(b"GET /progress HTTP/1.0\r\n\r\n")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        client.close()
+    assert node.get("/readyz")[0] == 200
+    assert node.output == ""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Answer: TypeAlias = tuple[int, str]
 """HTTP status and body."""
 
 CLIENT_SECONDS = 5.0
 """How long a client may take to ask."""
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away before its answer is not worth a traceback in the log."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 def serve(listener: socket.socket, routes: Mapping[str, Callable[[], Answer]]) -> None:
@@ -34,7 +42,7 @@ def serve(listener: socket.socket, routes: Mapping[str, Callable[[], Answer]]) -
         def log_message(self, format: str, *args: object) -> None:
             """Probes come every second: they are not worth a line."""
 
-    server = ThreadingHTTPServer(listener.getsockname()[:2], Handler, bind_and_activate=False)
+    server = _Server(listener.getsockname()[:2], Handler, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
     threading.Thread(target=server.serve_forever, daemon=True, name="status").start()
