@@ -149,3 +149,7 @@ class Attempts(threading.Thread):
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
+
+
+def read_metrics(output: Path) -> list[dict]:
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]

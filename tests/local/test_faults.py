@@ -40,7 +40,7 @@ def test_the_runner_killed_in_the_middle_goes_on_with_the_same_command(job, undi
     job.wait_for_step(STEPS // 3, process)
     uid = job.state()["plan"]["job"]["uid"]
     kill(process.pid)
-    process.wait()
+    process.communicate(timeout=60)
     job.run()
     assert job.state()["plan"]["job"]["uid"] == uid, "the frozen plan goes on"
     assert_as_undisturbed(job, undisturbed, attempts)
@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(job, undis
     process = job.start()
     job.wait_for_step(STEPS // 2 + 5, process)
     kill(process.pid)
-    process.wait()
+    process.communicate(timeout=60)
     newest = sorted((job.output / "checkpoints").glob("0-*"))[-1]
     weights = newest / "model.safetensors"
     data = bytearray(weights.read_bytes())
