@@ -1,5 +1,6 @@
 """A world of one pays for no group; larger ones are seen in launch/test_groups."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -42,6 +43,19 @@ def test_a_rank_that_was_asked_to_end_does_not_wait_and_gave_a_sign_of_life(cont
     with pytest.raises(InterruptedRunError):
         join(context(world_size=2, stop=StopRequest(requested=True)))
     assert (tmp_path / "heartbeat-0").exists()
+
+
+def test_leaving_ends_the_group_but_not_on_the_way_out_of_an_error():
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    world = World(0, 0, 2, torch.device("cpu"))
+    with pytest.raises(KeyError), contextlib.ExitStack() as stack:
+        stack.callback(leave, world)
+        raise KeyError
+    assert torch.distributed.is_initialized()
+    leave(world)
+    assert not torch.distributed.is_initialized()
+    leave(world)
 
 
 def test_the_launchers_half_of_the_rendezvous_loads_no_torch():

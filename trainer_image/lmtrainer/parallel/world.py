@@ -7,6 +7,7 @@ only then form the process group (gloo on CPUs, NCCL on GPUs).
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,8 +67,12 @@ def join(context: StageContext) -> World:
 
 
 def leave(world: World) -> None:
-    """End the membership; harmless when there is none."""
-    if world.world_size > 1 and dist.is_initialized():
+    """End the membership; harmless when there is none.
+
+    While an exception ends the stage nothing is done: the process is about to go, which closes its
+    connections, and NCCL's regular end might wait for a peer that is gone.
+    """
+    if world.world_size > 1 and dist.is_initialized() and sys.exception() is None:
         dist.destroy_process_group()
 
 
