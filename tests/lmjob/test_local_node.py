@@ -15,7 +15,8 @@ import pytest
 
 from lmjob.core.plan.shapes import ReplicaKey
 from lmjob.local import procs
-from lmjob.local.node import Node, node_name
+from lmjob.local.node import Node
+from lmjob.local.nodefiles import node_name
 from lmtrainer.contract.environment import NODE_DIR
 
 KEY = ReplicaKey("worker", 1)

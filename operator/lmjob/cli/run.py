@@ -66,8 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
         _say(console, f"{arguments.file}: {fault}")
         return ExitType.USER_ERROR.code
     except OSError as fault:
-        _say(console, f"{fault.filename or request.output}: {fault.strerror or fault}")
-        return (ExitType.DISK_FULL if fault.errno in _DISK else ExitType.FAILED).code
+        full = fault.errno in _DISK
+        way_out = f"; make room, then: {request.command}" if full else ""
+        _say(console, f"{fault.filename or request.output}: {fault.strerror or fault}{way_out}")
+        return (ExitType.DISK_FULL if full else ExitType.FAILED).code
 
 
 @dataclass(frozen=True, kw_only=True)

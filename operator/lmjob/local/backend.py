@@ -19,7 +19,8 @@ from lmjob.core.memory import Memory
 from lmjob.core.observed import Observed
 from lmjob.core.plan.shapes import ReplicaKey, ReplicaPlan, StagePlan
 from lmjob.core.report import Status
-from lmjob.local.node import CONFIG_FILE, TERMINATION_FILE, Node, node_folders, node_name
+from lmjob.local.node import Node
+from lmjob.local.nodefiles import CONFIG_FILE, TERMINATION_FILE, node_folders, node_name
 from lmjob.local.store import Stored, state_folder, write
 from lmjob.reconcile import Recalled
 from lmtrainer.config import document

@@ -8,7 +8,7 @@ from pathlib import Path
 from lmjob.core.fault import Fault, FaultReason
 from lmjob.core.memory import Memory
 from lmjob.core.words import fault_words, position_words
-from lmjob.local.node import LOG_FILE
+from lmjob.local.nodefiles import LOG_FILE
 from lmjob.local.store import state_folder
 
 _WAYS_OUT: Mapping[FaultReason, str] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lmjob.core.plan.shapes import JobPlan
-from lmjob.local.node import node_folders
+from lmjob.local.nodefiles import node_folders
 from lmjob.local.procs import end_all
 from lmjob.local.store import Stored, read, state_folder, write
 from lmtrainer.config import document

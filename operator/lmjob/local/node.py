@@ -1,10 +1,4 @@
-"""One node of a job on this machine: its folder, its launcher, and its end.
-
-    <output>/.lmjob/<attempt>-<role>-<index>/
-        record.json        who was started, written before the start and completed after it
-        config.json        the run's configuration
-        log.txt            what the launcher and its ranks print
-        announcement.json, progress.json, termination.json ...   see `lmtrainer.contract.reports`
+"""One node of a job on this machine: its launcher, and its end.
 
 A node has ended when its launcher has ended and no process with its folder in the environment is
 left: orphaned ranks would write into the same output folder as those of the next attempt.
@@ -14,22 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any
 
 from lmjob.core.observed import Replica, ReplicaState
-from lmjob.core.plan.shapes import ReplicaKey, Role
-from lmjob.local import probe, procs
-from lmjob.local.store import replace
-from lmtrainer.config import document, parse
+from lmjob.local import nodefiles, probe, procs
+from lmjob.local.nodefiles import Record
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.contract.reports import (
     ANNOUNCEMENT_FILE,
@@ -37,45 +26,15 @@ from lmtrainer.contract.reports import (
     Announcement,
     Progress,
     Termination,
-    load,
 )
-
-CONFIG_FILE = "config.json"
-LOG_FILE = "log.txt"
-RECORD_FILE = "record.json"
-TERMINATION_FILE = "termination.json"
-
-_NAME = re.compile(rf"(?P<attempt>[1-9]\d*)-(?P<role>{'|'.join(get_args(Role))})-(?P<index>\d+)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """record.json. pid 0: the start was intended, and nobody knows whether it came to it."""
-
-    uid: str
-    created_at: float
-    process: procs.ProcessId | None = None
-    exit_code: int | None = None
-    """As its parent, the runner, saw it; left out if that was killed before."""
-
-
-def node_name(attempt: int, key: ReplicaKey) -> str:
-    return f"{attempt}-{key.role}-{key.index}"
-
-
-def node_folders(parent: Path) -> list[Path]:
-    return sorted(path for path in parent.iterdir() if _NAME.fullmatch(path.name))
 
 
 class Node:
     """A node that was started by this runner, or found."""
 
     def __init__(self, folder: Path, record: Record) -> None:
-        match = _NAME.fullmatch(folder.name)
-        assert match is not None
         self.folder = folder
-        self.attempt = int(match["attempt"])
-        self.key = ReplicaKey(cast(Role, match["role"]), int(match["index"]))
+        self.attempt, self.key = nodefiles.parse_name(folder.name)
         self._record = record
         self._launcher: subprocess.Popen[bytes] | None = None
         self._ready = False
@@ -86,14 +45,8 @@ class Node:
     @classmethod
     def find(cls, folder: Path) -> Node | None:
         """The node of a folder that an earlier runner left; None if it was never begun."""
-        text = _read(folder / RECORD_FILE)
-        if text is None:
-            return None
-        try:
-            record = parse(Record, json.loads(text))
-        except ValueError:  # cut by a power failure, which nothing of the node outlived
-            record = Record(uid=os.urandom(8).hex(), created_at=0.0)
-        return cls(folder, record)
+        record = nodefiles.find_record(folder)
+        return cls(folder, record) if record is not None else None
 
     @classmethod
     def start(
@@ -104,10 +57,10 @@ class Node:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        (folder / CONFIG_FILE).write_text(config)
-        node = cls(folder, Record(uid=os.urandom(8).hex(), created_at=now))
-        node._write_record()
-        with (folder / LOG_FILE).open("wb") as log:
+        (folder / nodefiles.CONFIG_FILE).write_text(config)
+        node = cls(folder, nodefiles.new_record(now))
+        node._note()
+        with (folder / nodefiles.LOG_FILE).open("wb") as log:
             node._launcher = subprocess.Popen(
                 argv,
                 env=env,
@@ -116,9 +69,7 @@ class Node:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        process = procs.identify(node._launcher.pid)
-        node._record = dataclasses.replace(node._record, process=process)
-        node._write_record()
+        node._note(process=procs.identify(node._launcher.pid))
         return node
 
     @property
@@ -128,27 +79,22 @@ class Node:
     @property
     def announcement(self) -> Announcement | None:
         """The ports of the launcher, once it listens."""
-        text = _read(self.folder / ANNOUNCEMENT_FILE)
+        found = nodefiles.read_report(Announcement, self.folder / ANNOUNCEMENT_FILE)
         process = self._record.process
-        try:
-            found = load(Announcement, text) if text else None
-        except ValueError:
-            return None
         return found if found and process and found.pid == process.pid else None
 
     def progress(self) -> Progress | None:
         """As the launcher tells it, or as its ranks wrote it last."""
         announced = self.announcement
         told = probe.progress(announced.status_port) if announced and not self._gone else None
-        return told or probe.read_progress(_read(self.folder / PROGRESS_FILE))
+        return told or nodefiles.read_report(Progress, self.folder / PROGRESS_FILE)
 
     def look(self, now: float) -> Replica:
         """What can be seen of the node; ends what is overdue or orphaned on the way."""
         self._reap()
         if self._kill_at is not None and now >= self._kill_at:
             self.kill()
-        word = self._word
-        state = self._state(word)
+        state = self._state()
         return Replica(
             key=self.key,
             attempt=self.attempt,
@@ -156,9 +102,9 @@ class Node:
             state=state,
             reason=self._reason(state),
             exit_code=self._record.exit_code,
-            termination=word,
+            termination=self._word,
             created_at=self._record.created_at,
-            disrupted=self._disrupted(word),
+            disrupted=self._disrupted(),
         )
 
     def ask_to_end(self, kill_at: float) -> None:
@@ -188,7 +134,8 @@ class Node:
             procs.send(process, signal.SIGKILL)
         if not left:
             self._gone = True
-            self._word = _last_word(self.folder)
+            path = self.folder / nodefiles.TERMINATION_FILE
+            self._word = nodefiles.read_report(Termination, path)
 
     def _launcher_runs(self) -> bool:
         if self._launcher is None:
@@ -196,14 +143,13 @@ class Node:
             return found is not None and procs.identify(found.pid) == found
         code = self._launcher.poll()
         if code is not None and self._record.exit_code is None:
-            self._record = dataclasses.replace(self._record, exit_code=code)
-            self._write_record()
+            self._note(exit_code=code)
         return code is None
 
-    def _state(self, word: Termination | None) -> ReplicaState:
+    def _state(self) -> ReplicaState:
         if self._gone:
             code = self._record.exit_code
-            well = word is not None and word.exit_type == ExitType.SUCCEEDED.name
+            well = self._word is not None and self._word.exit_type == ExitType.SUCCEEDED.name
             return "succeeded" if code == 0 or (code is None and well) else "failed"
         if self._kill_at is not None or self._record.exit_code is not None:
             return "terminating"
@@ -220,26 +166,13 @@ class Node:
             return "its runner ended before it"
         return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
-    def _disrupted(self, word: Termination | None) -> bool:
+    def _disrupted(self) -> bool:
         """The runner ended before it, which is no fault of the job."""
         if self._launcher is not None or self._record.exit_code is not None:
             return False
-        return word is None or word.exit_type == ExitType.INTERRUPTED.name
+        return self._word is None or self._word.exit_type == ExitType.INTERRUPTED.name
 
-    def _write_record(self) -> None:
-        replace(self.folder / RECORD_FILE, json.dumps(document(self._record)) + "\n")
-
-
-def _last_word(folder: Path) -> Termination | None:
-    text = _read(folder / TERMINATION_FILE)
-    try:
-        return load(Termination, text) if text else None
-    except ValueError:
-        return None
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return None
+    def _note(self, **found: Any) -> None:
+        """Complete the record, here and in the folder."""
+        self._record = dataclasses.replace(self._record, **found)
+        nodefiles.save_record(self.folder, self._record)

@@ -20,11 +20,7 @@ def is_ready(port: int) -> bool:
 
 def progress(port: int) -> Progress | None:
     """What the launcher knows of the progress of its stage."""
-    return read_progress(_get(port, PROGRESS_PATH))
-
-
-def read_progress(text: str | None) -> Progress | None:
-    """A progress document; None if there is none or it is none."""
+    text = _get(port, PROGRESS_PATH)
     try:
         return load(Progress, text) if text else None
     except ValueError:

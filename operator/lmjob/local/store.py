@@ -2,7 +2,7 @@
 
 <output>/.lmjob/job.json      plan, memory and status, replaced as a whole and durably
 <output>/.lmjob/lock          held while a runner works in the folder
-<output>/.lmjob/<node>/       one for each node, see `node`
+<output>/.lmjob/<node>/       one for each node, see `nodefiles`
 <output>/.lmjob/earlier/      nodes of earlier jobs of this folder
 """
 
