@@ -25,7 +25,7 @@ _WARM_UP_LENGTHS = (5, 7)
 # No buffer of our models ever changes. torch renamed the switch in 2.13.
 _SWITCHES = ("forward_sync_buffers", "broadcast_buffers")
 _KNOWN = inspect.signature(DistributedDataParallel).parameters
-_NO_BUFFERS = {next(name for name in _SWITCHES if name in _KNOWN): False}
+_NO_BUFFERS: dict[str, Any] = {next(name for name in _SWITCHES if name in _KNOWN): False}
 
 
 def wrap(objective: nn.Module, world: World) -> nn.Module:
