@@ -1,4 +1,4 @@
-"""The optimizer: who is decayed, how gradients are scaled and clipped, and that its state returns."""
+"""The optimizer: who is decayed, how gradients are scaled and clipped; its state returns."""
 
 import pytest
 import torch

@@ -126,9 +126,9 @@ def test_every_preset_reaches_the_model(kind, preset):
 def test_a_folder_of_another_family_or_with_too_few_tokens_is_refused(tmp_path):
     build.build("bert", SIZES, Words, seed=0).save_pretrained(tmp_path)
     build.from_folder("bert", tmp_path, vocabulary_size=50)
-    with pytest.raises(UserError, match="gpt2, but .* holds a bert"):
+    with pytest.raises(UserError, match=r"gpt2, but .* holds a bert"):
         build.from_folder("gpt2", tmp_path)
-    with pytest.raises(UserError, match="has 51 tokens, the model in .* 50"):
+    with pytest.raises(UserError, match=r"has 51 tokens, the model in .* 50"):
         build.from_folder("bert", tmp_path, vocabulary_size=51)
     with pytest.raises(UserError, match=r"no config\.json"):
         build.from_folder("bert", tmp_path / "nowhere")
