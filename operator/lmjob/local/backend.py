@@ -28,7 +28,7 @@ from lmtrainer.contract.arguments import launch_arguments
 from lmtrainer.contract.environment import DIE_WITH_PARENT, RESERVED_NAMES, RESERVED_PREFIXES
 from lmtrainer.contract.reports import Progress
 
-PROGRAM = (sys.executable, "-m", "lmtrainer")
+PROGRAM = (sys.executable, "-P", "-m", "lmtrainer")
 """What is started for each node, before the contract's arguments."""
 
 HOST = "127.0.0.1"
