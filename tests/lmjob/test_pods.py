@@ -63,6 +63,10 @@ class TestQuantities:
         assert message.startswith("spec.pods.resources.limits.memory: is not a quantity (got ")
         assert way_out in message
 
+    def test_an_amount_beyond_64_bits_is_refused(self):
+        (message,) = of_pods(resources={"limits": {"cpu": 10**400}})
+        assert "limits.cpu: must fit in 64 bits (got an integer of 1329 bits)" in message
+
     def test_a_negative_amount_is_refused(self):
         (message,) = of_pods(resources={"limits": {"cpu": -1}})
         assert "must not be negative (got -1)" in message

@@ -149,8 +149,8 @@ class TestPodsOfRoles:
         worker, master = pod_of(spec, "worker"), pod_of(spec, "master")
         assert dict(worker.node_selector) == {"zone": "a", "pool": "spot"}
         assert dict(master.node_selector) == {"zone": "a", "pool": "std"}
-        assert {v.name: v.value for v in worker.env} == {"A": "9", "B": "2"}
-        assert {v.name: v.value for v in master.env} == {"A": "1"}
+        assert sorted((v.name, v.value) for v in worker.env) == [("A", "9"), ("B", "2")]
+        assert [(v.name, v.value) for v in master.env] == [("A", "1")]
         assert (worker.priority_class_name, master.priority_class_name) == ("low", None)
         assert worker.tolerations == master.tolerations != ()
 

@@ -27,7 +27,7 @@ def read_scalar(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mi
     """`raw` as a `kind`; if it is none, a mistake is noted and UNREADABLE comes back."""
     if kind is Any:
         return raw
-    fault = _text_fault(raw) if isinstance(raw, str) else ""
+    fault = _form_fault(raw)
     if fault:
         mistakes.append(Mistake(path, show(raw), fault))
         return UNREADABLE
@@ -80,8 +80,6 @@ def _integer_fault(value: object) -> str:
 def _number_fault(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "must be a number"
-    if isinstance(value, int):
-        return _size_fault(value)
     return "" if math.isfinite(value) else "must be a finite number"
 
 
@@ -111,6 +109,13 @@ def _range_fault(value: Any, rule: Rule) -> str:
 
 def _plain(bound: float) -> str:
     return str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
+
+
+def _form_fault(value: object) -> str:
+    """What no field may hold, whatever its type."""
+    if isinstance(value, str):
+        return _text_fault(value)
+    return _size_fault(value) if isinstance(value, int) else ""
 
 
 def _text_fault(value: str) -> str:
