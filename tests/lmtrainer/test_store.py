@@ -77,6 +77,12 @@ def test_every_document_can_end_in_a_token_of_its_own(tmp_path):
     assert open_counts(tmp_path)[9] == 2
 
 
+def test_a_long_document_may_end_in_an_empty_part(tmp_path):
+    long = [7] * 300_000
+    write(tmp_path, [[long, []], [[8]], [long, [], []]])
+    assert read(tmp_path) == [long, [8], long]
+
+
 @pytest.mark.parametrize(("size", "dtype"), [(65_536, "uint16"), (65_537, "uint32")])
 def test_ids_take_two_bytes_while_they_can(tmp_path, size, dtype):
     write(tmp_path, [[[0, size - 1]]], vocab_size=size)

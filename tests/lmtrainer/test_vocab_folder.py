@@ -104,11 +104,18 @@ def test_a_tokenizer_from_elsewhere_is_taken_over_without_its_code(tmp_path):
     ours = load(tmp_path / "ours")
     auto = AutoTokenizer.from_pretrained(tmp_path / "ours", local_files_only=True)
     assert auto.model_max_length == 256
-    assert not (tmp_path / "ours" / "evil.py").exists()
+    assert sorted(path.name for path in (tmp_path / "ours").iterdir()) == [
+        "manifest.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.txt",
+    ]
+    assert "evil" not in (tmp_path / "ours" / "tokenizer_config.json").read_text()
     assert ours.mask == auto.mask_token_id == 4
-    (ids,) = ours.encode(["a hacker is not a cracker"])
-    assert len(ids) >= 6 and 0 not in ids
-    assert auto("a hacker is not a cracker")["input_ids"][1:-1] == ids.tolist()
+    text = "a hacker likes antidisestablishmentarianism"
+    (ids,) = ours.encode([text])
+    assert len(ids) > 9 and 0 not in ids
+    assert auto(text)["input_ids"][1:-1] == ids.tolist()
 
 
 def test_a_folder_without_a_config_gets_the_usual_roles(tmp_path):

@@ -93,8 +93,9 @@ def test_rare_characters_beyond_the_limit_are_unknown_the_frequent_ones_kept():
     }
 
 
-def test_a_character_that_only_continues_words_across_a_form_feed_is_found():
+def test_characters_come_before_all_merges_even_those_found_across_a_form_feed():
     # The tokenizer joins what a form feed separates; Python's split does not.
     texts = ["foo\x0cbar foo\x0cbar"]
     tokenizer = train(settings("wordpiece", 300), lambda activity: iter(texts))
-    assert "[UNK]" not in tokenizer.encode("foobar").tokens
+    tokens = [tokenizer.id_to_token(number) for number in range(5, 14)]
+    assert tokens == ["a", "b", "f", "o", "r", "##a", "##b", "##o", "##r"]

@@ -84,12 +84,10 @@ def chunk_encoder(tokenizer: Tokenizer) -> ChunkEncoder | None:
 
 
 def _is_bert(parts: dict[str, Any]) -> bool:
-    normalizer = parts["normalizer"] or {}
     return (
         parts["model"]["type"] == "WordPiece"
         and (parts["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"
-        and normalizer.get("type") == "BertNormalizer"
-        and normalizer["clean_text"]
+        and (parts["normalizer"] or {}).get("type") == "BertNormalizer"
         # A token that is looked for in the cleaned text could be written in many ways.
         and not any(token["normalized"] for token in parts["added_tokens"])
     )
