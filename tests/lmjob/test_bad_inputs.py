@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmjob.cli import main
@@ -237,6 +237,7 @@ SILENCED = {
 }
 
 
+@settings(deadline=None)
 @given(st.tuples(*(st.sampled_from([None, *group]) for group in GROUPS)))
 def test_all_mistakes_of_a_file_are_told_at_once(choice):
     rows = {row for row in choice if row}

@@ -8,6 +8,7 @@ import pytest
 
 from lmjob.cli import main
 from lmjob.core.plan import JobPlan
+from lmjob.local.machine import machine_facts
 from lmtrainer.config import parse
 from lmtrainer.contract.exits import ExitType
 from tests.lmjob.bodies import REMOVED, changed
@@ -70,12 +71,11 @@ def test_a_saved_model_alone_knows_its_sizes(show):
     assert rows["model"] == ["from pvc://models/x, objective mlm"]
 
 
-def test_local_shares_out_the_cores_of_this_machine(show, monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
-    monkeypatch.setattr("lmjob.local.machine._quota", lambda: 8)
-    changes = {"spec.pods.resources": REMOVED}
-    assert show(changes)["precision"] == ["fp32; threads of a process: 1"]
-    assert show(changes, "--local")["precision"] == ["fp32; threads of a process: 2"]
+def test_local_shares_out_the_cores_of_this_machine(show):
+    alone = {"spec.pods.resources": REMOVED, "spec.workers": REMOVED}
+    cores = machine_facts().cpus
+    assert show(alone)["precision"] == ["fp32; threads of a process: 1"]
+    assert show(alone, "--local")["precision"] == [f"fp32; threads of a process: {cores}"]
 
 
 def test_json_is_the_frozen_plan(tmp_path, capsys):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -82,22 +85,27 @@ def test_activations_are_those_that_torch_saves(kind, precision, dropout, length
     )
     found = estimate(run, run.phases[0], world_size=1, on_gpu=False)
     saved, targets = saved_bytes(run, length, micro)
-    gradient_of_scores = targets * 1000 * (6 if precision == "bf16" else 4)
-    assert found.activations == pytest.approx(saved + gradient_of_scores, rel=0.05)
+    gradients_of_scores = targets * 1000 * (4 + 4)
+    assert found.activations == pytest.approx(saved + gradients_of_scores, rel=0.05)
 
 
-def saved_bytes(run: RunConfig, length: int, rows: int) -> tuple[int, int]:
-    """What the forward pass of one full row keeps for backward, and the positions to predict."""
-    model = model_of(run).train()
+def full_row(run: RunConfig, length: int, rows: int) -> DeviceBatch:
+    """A packed row of full sequences, with as many positions to predict as in training."""
     tokens = length * rows
     targets = round(tokens * run.masking.share) if run.model.type == "bert" else tokens
-    batch = DeviceBatch(
+    return DeviceBatch(
         torch.zeros(1, tokens, dtype=torch.int64),
         torch.arange(length).repeat(rows)[None],
         (length,) * rows,
         torch.arange(targets),
         torch.zeros(targets, dtype=torch.int64),
     )
+
+
+def saved_bytes(run: RunConfig, length: int, rows: int) -> tuple[int, int]:
+    """What the forward pass of one full row keeps for backward, and the positions to predict."""
+    model = model_of(run).train()
+    batch = full_row(run, length, rows)
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, torch.Tensor] = {}
 
@@ -109,14 +117,47 @@ def saved_bytes(run: RunConfig, length: int, rows: int) -> tuple[int, int]:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept), autocast(run, CPU):
         Objective(model)(batch)
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()), targets
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()), len(batch.targets)
+
+
+STEPS_AND_PEAK = """
+import resource, sys
+import torch
+from tests.lmjob.test_memory_estimate import full_row, model_of, run_of
+from lmtrainer.models.objective import Objective
+from lmtrainer.optim import adamw
+
+torch.set_num_threads(1)
+kind, preset, rows, length = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+run = run_of(kind, model={"type": kind, "preset": preset})
+model = model_of(run).train()
+optimizer = adamw.build(model, run.optimizer)
+for _ in range(2):
+    Objective(model)(full_row(run, length, rows)).backward()
+    adamw.step(optimizer, model.parameters(), learning_rate=1e-4, scale=1e-3, clip_norm=1.0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "preset", "rows", "length"),
+    [("bert", "mini", 32, 64), ("gpt2", "tiny", 4, 128)],
+)
+def test_a_process_that_trains_needs_about_that_much(kind, preset, rows, length):
+    phase = {"name": "a", "steps": 1, "sequenceLength": length, "globalBatchSize": rows}
+    run = run_of(kind, model={"type": kind, "preset": preset}, phases=[phase])
+    promised = estimate(run, run.phases[0], world_size=1, on_gpu=False).total
+    arguments = [sys.executable, "-c", STEPS_AND_PEAK, kind, preset, str(rows), str(length)]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert promised == pytest.approx(int(found.stdout), rel=0.25)
 
 
 def test_state_is_sixteen_bytes_a_parameter_and_the_sum_is_the_sum():
     run = run_of("bert")
     found = estimate(run, run.phases[0], world_size=2, on_gpu=True)
     assert found.weights + found.gradients + found.optimizer == 16 * found.parameters
-    assert found.total == 16 * found.parameters + found.activations
+    assert found.total == 16 * found.parameters + found.activations + found.other
 
 
 def test_more_processes_need_less_each_until_micro_batches_are_used_up():

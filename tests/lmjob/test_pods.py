@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmjob.api.spec.quantities import Quantity
@@ -71,6 +71,7 @@ class TestQuantities:
         (message,) = of_pods(resources={"limits": {"cpu": -1}})
         assert "must not be negative (got -1)" in message
 
+    @settings(deadline=None)
     @given(st.decimals(0, 10**17, places=3), st.sampled_from(["", "m", "k", "M", "Ki", "Gi", "e2"]))
     def test_a_suffix_scales_exactly(self, number, suffix):
         units = {"": 1, "m": Decimal("0.001"), "k": 1000, "M": 10**6, "Ki": 1024, "Gi": 2**30}

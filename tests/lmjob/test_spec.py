@@ -159,6 +159,10 @@ class TestPodsOfRoles:
         found = pod_of(spec, "prepare").resources
         assert dict(found.requests) == {"cpu": "2", "memory": "32Gi"}
         assert dict(found.limits) == {}
+        spec = spec_of({"spec.prepare.resources": {"limits": {"cpu": 1}}})
+        found = pod_of(spec, "prepare").resources
+        assert dict(found.requests) == {"memory": "4Gi"}
+        assert dict(found.limits) == {"memory": "8Gi", "cpu": "1"}
 
     def test_prepare_gets_no_gpu_and_evaluate_one_unless_they_ask(self):
         eight = {

@@ -216,6 +216,7 @@ class TestShowing:
     def test_a_value_is_one_short_printable_line(self, value, shown):
         assert show(value) == shown
 
+    @settings(deadline=None)
     @given(st.text() | st.integers() | st.floats() | st.binary())
     def test_no_value_breaks_a_line_or_is_long(self, value):
         assert show(value).isprintable()

@@ -136,15 +136,22 @@ def _phases(phases: Iterable[PhaseOutline]) -> Iterator[Sequence[str]]:
 
 
 def _memory(phases: Iterable[PhaseOutline]) -> Iterator[Sequence[str]]:
-    yield "memory of one process", "weights", "gradients", "AdamW", "activations", "in all"
+    yield (
+        "memory of a process, about",
+        "weights",
+        "gradients",
+        "AdamW",
+        "activations",
+        "other",
+        "in all",
+    )
     for found in phases:
         memory = found.memory
         if memory is None:
             yield f"phase {found.phase.name}", "only the saved model knows its sizes"
             continue
         parts = (memory.weights, memory.gradients, memory.optimizer, memory.activations)
-        yield (f"phase {found.phase.name}", *map(_size, (*parts, memory.total)))
-    yield ("(estimate; libraries and the CUDA context come on top)",)
+        yield (f"phase {found.phase.name}", *map(_size, (*parts, memory.other, memory.total)))
 
 
 def _size(count: int) -> str:
