@@ -60,15 +60,19 @@ class ChunkEncoder:
 
     def __call__(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         """Ids of each text, equal to those of `encode_whole`."""
-        return [self._encode(text) for text in texts]
+        everything = "\n".join(texts)
+        if any(mark in everything for mark in (*self._removed, *self._literals)):
+            return [self._encode_with_care(text) for text in texts]
+        return [self._look_up(text) for text in texts]
 
-    def _encode(self, text: str) -> NDArray[np.uint32]:
-        cleaned = text
-        if any(character in text for character in self._removed):
-            cleaned = text.translate(self._remove)
+    def _encode_with_care(self, text: str) -> NDArray[np.uint32]:
+        cleaned = text.translate(self._remove)
         if any(literal in cleaned for literal in self._literals):
             return encode_whole(self._tokenizer, [text])[0]
-        ids = b"".join(map(self._memory.__getitem__, cleaned.split()))
+        return self._look_up(cleaned)
+
+    def _look_up(self, text: str) -> NDArray[np.uint32]:
+        ids = b"".join(map(self._memory.__getitem__, text.split()))
         return np.frombuffer(ids, dtype=np.uint32)
 
 
@@ -77,7 +81,7 @@ def chunk_encoder(tokenizer: Tokenizer) -> ChunkEncoder | None:
     differs: there, chunks could give other ids than the text."""
     parts = json.loads(tokenizer.to_str())
     literals = [token["content"] for token in parts["added_tokens"]]
-    removed = _removed_spaces(tokenizer) if _is_bert(parts) else None
+    removed = removed_spaces(tokenizer) if _is_bert(parts) else None
     if removed is None or any(set(literal) & set(removed) for literal in literals):
         return None
     return ChunkEncoder(tokenizer, literals, removed)
@@ -93,7 +97,7 @@ def _is_bert(parts: dict[str, Any]) -> bool:
     )
 
 
-def _removed_spaces(tokenizer: Tokenizer) -> str | None:
+def removed_spaces(tokenizer: Tokenizer) -> str | None:
     """The characters at which Python splits a text but the tokenizer joins it, such as a form feed;
     None if any does something else."""
     removed = ""

@@ -7,7 +7,6 @@ what continues a word).
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -15,6 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 
 from lmtrainer.config.tokenizer import TokenizerTraining
+from lmtrainer.vocab.chunks import removed_spaces
 
 BERT_SPECIALS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 """Role -> token, in the order of their ids from 0."""
@@ -29,9 +29,6 @@ MAX_ALPHABET = 1000
 
 _MAX_SEEN = 1_000_000
 """Chunks that the search for the alphabet remembers, about 100 MB."""
-
-_SPACES = re.compile(r"[ \t\n\r]+")
-"""White space that separates words for every tokenizer. Some that Python knows is not."""
 
 Texts = Callable[[str], Iterator[str]]
 """Called with an activity, the training texts from the beginning."""
@@ -80,28 +77,40 @@ def _bert(lowercase: bool, vocab: dict[str, int]) -> Tokenizer:
 def _alphabet(tokenizer: Tokenizer, texts: Texts) -> tuple[list[str], list[str]]:
     """The characters that stand in words, at most the MAX_ALPHABET most frequent, and those of them
     that continue a word, marked so. Each sorted."""
-    counts: Counter[str] = Counter()
     trainer = WordPieceTrainer(vocab_size=1, special_tokens=[], show_progress=False)
-    tokenizer.train_from_iterator(_new_chunks(texts("find alphabet"), counts), trainer)
+    chunks = _new_chunks(texts("find alphabet"), removed_spaces(tokenizer) or "")
+    tokenizer.train_from_iterator(chunks, trainer)
     found = tokenizer.get_vocab()
-    characters = [token for token in found if len(token) == 1]
+    characters = sorted(token for token in found if len(token) == 1)
     if len(characters) > MAX_ALPHABET:
-        frequency: Counter[str] = Counter()
-        for character, count in counts.items():
-            for part in tokenizer.normalizer.normalize_str(character):
-                frequency[part] += count
-        characters.sort(key=lambda character: (-frequency[character], character))
+        counts = _count(texts("count alphabet"), tokenizer)
+        # Sorting is stable: equally frequent ones stay in the order of their codes.
+        characters.sort(key=lambda character: -counts[character])
     first = sorted(characters[:MAX_ALPHABET])
     return first, [marked for marked in (CONTINUED + c for c in first) if marked in found]
 
 
-def _new_chunks(texts: Iterator[str], counts: Counter[str]) -> Iterator[str]:
-    """Each text without the chunks that came before: all characters, in every place of a word that
-    they have, at a fraction of the work. Counts the characters on the way."""
+def _count(texts: Iterator[str], tokenizer: Tokenizer) -> Counter[str]:
+    """How often each character occurs in the cleaned text."""
+    raw: Counter[str] = Counter()
+    for text in texts:
+        raw.update(text)
+    cleaned: Counter[str] = Counter()
+    for character, count in raw.items():
+        for part in tokenizer.normalizer.normalize_str(character):
+            cleaned[part] += count
+    return cleaned
+
+
+def _new_chunks(texts: Iterator[str], removed: str) -> Iterator[str]:
+    """Each text without the white-space chunks that came before: all characters, in every place of
+    a word that they have, at a fraction of the work. `removed` separates for Python alone."""
+    remove = str.maketrans("", "", removed)
     seen: set[str] = set()
     for text in texts:
-        counts.update(text)
-        new = set(_SPACES.split(text)).difference(seen)
+        if any(character in text for character in removed):
+            text = text.translate(remove)
+        new = set(text.split()).difference(seen)
         if len(seen) > _MAX_SEEN:
             seen.clear()
         seen |= new
