@@ -82,15 +82,12 @@ def test_every_process_trains_the_same_tokenizer(kind):
 
 
 def test_rare_characters_beyond_the_limit_are_unknown_the_frequent_ones_kept():
-    many = [chr(0x4E00 + number) for number in range(MAX_ALPHABET + 200)]
-    texts = [" ".join(many[:MAX_ALPHABET] * 2 + many[MAX_ALPHABET:])]
+    characters = [chr(0x4E00 + number) for number in range(MAX_ALPHABET + 200)]
+    rare, frequent = characters[:200], characters[200:]
+    texts = [" ".join([*rare, *frequent * 2])]
     tokenizer = train(settings("wordpiece", 5000), lambda activity: iter(texts))
-    assert "[UNK]" not in tokenizer.encode("".join(many[:MAX_ALPHABET])).tokens
-    assert set(tokenizer.encode("".join(many[MAX_ALPHABET:])).tokens) == {
-        "[CLS]",
-        "[UNK]",
-        "[SEP]",
-    }
+    assert "[UNK]" not in tokenizer.encode("".join(frequent)).tokens
+    assert set(tokenizer.encode("".join(rare)).tokens) == {"[CLS]", "[UNK]", "[SEP]"}
 
 
 def test_characters_come_before_all_merges_even_those_found_across_a_form_feed():
