@@ -9,7 +9,7 @@ import pytest
 
 from lmjob.core.observed import Replica
 from lmjob.core.plan.shapes import JobIdentity, JobPlan, ReplicaKey, ReplicaPlan, StagePlan
-from lmtrainer.config import RunConfig, parse
+from lmtrainer.config import ResolvedRun, parse
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.contract.reports import Completion, Failure, Position, Termination
 
@@ -30,7 +30,7 @@ def make_plan(*, workers: int = 2, stages: tuple[str, ...] = (), **changes: Any)
     values: dict[str, Any] = {
         "job": JobIdentity(name="job", namespace="default", uid=UID),
         "image": "example.org/lmtrainer:test",
-        "run": parse(RunConfig, run),
+        "run": parse(ResolvedRun, run),
         "config_hash": CONFIG_HASH,
         "stages": tuple(_stage(name, workers) for name in names),
         "startup_seconds": 30.0,

@@ -23,7 +23,7 @@ import threading
 import time
 from pathlib import Path
 
-from lmtrainer.config import RunConfig, config_hash, parse
+from lmtrainer.config import ResolvedRun, config_hash, parse
 from lmtrainer.contract.environment import ATTEMPT, DIE_WITH_PARENT, from_env
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.contract.reports import (
@@ -43,7 +43,7 @@ if os.environ.get(DIE_WITH_PARENT):
 FAKE = json.loads(os.environ["FAKE"])
 NODE = from_env(os.environ)
 STAGE = sys.argv[sys.argv.index("--stage") + 1]
-RUN = parse(RunConfig, json.loads(Path(sys.argv[sys.argv.index("--config") + 1]).read_text()))
+RUN = parse(ResolvedRun, json.loads(Path(sys.argv[sys.argv.index("--config") + 1]).read_text()))
 FOLDER = Path(FAKE["folder"])
 TRAINS = STAGE == "train"
 STEPS = FAKE.get("steps", 4) if TRAINS else 1

@@ -12,12 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-from lmtrainer.config import RunConfig, parse
+from lmtrainer.config import ResolvedRun, parse
 from lmtrainer.output import claim
 
 
 def main(folder: str, config: str, uid: str, attempt: str, *more: str) -> None:
-    run = parse(RunConfig, json.loads(config))
+    run = parse(ResolvedRun, json.loads(config))
     with claim(Path(folder), run, uid, int(attempt)):
         child = os.fork() if more == ("fork",) else 1
         if child > 0:

@@ -10,6 +10,7 @@ import pytest
 
 from lmtrainer.config import (
     MistakesError,
+    ResolvedRun,
     RunConfig,
     config_hash,
     document,
@@ -41,7 +42,7 @@ def config(**fields: Any) -> RunConfig:
     return parse(RunConfig, {**PLAIN, **fields})
 
 
-def resolved(**fields: Any) -> RunConfig:
+def resolved(**fields: Any) -> ResolvedRun:
     return resolve(config(**fields), precision="fp32", threads=2)
 
 
@@ -174,7 +175,7 @@ class TestResolution:
     def test_again_it_changes_nothing(self):
         run = resolved()
         assert resolve(run, precision="bf16", threads=9) == run
-        assert parse(RunConfig, document(run)) == run
+        assert parse(ResolvedRun, document(run)) == run
 
     def test_what_only_the_data_can_tell_is_left(self):
         run = resolved(
@@ -221,6 +222,17 @@ class TestIdentity:
     )
     def test_what_decides_the_weights_is_in_the_hash(self, fields):
         assert config_hash(resolved()) != config_hash(resolved(**fields))
+
+    def test_how_a_batch_is_cut_does_not_decide_the_weights(self):
+        cut = [{"name": "main", "steps": 100, "microBatchSize": 8}]
+        assert config_hash(resolved(phases=cut)) == config_hash(resolved())
+
+    def test_newer_software_goes_on_with_the_hash_that_was_frozen(self):
+        """Older software wrote the plan; by today's rules the hash would come out otherwise."""
+        older = parse(ResolvedRun, {**document(resolved()), "configHash": "of-older-software"})
+        assert config_hash(older) == "of-older-software"
+        assert config_hash(resolve(older, precision="fp32", threads=2)) == "of-older-software"
+        assert "configHash" not in identity(older)
 
     def test_a_preset_and_its_sizes_written_out_are_the_same_run(self):
         sizes = {"layers": 2, "hiddenSize": 128, "heads": 2, "intermediateSize": 512}

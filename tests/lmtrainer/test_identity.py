@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lmtrainer.config import RunConfig, config_hash, identity
+from lmtrainer.config import ResolvedRun, RunConfig, config_hash, document, identity, parse
 from lmtrainer.faults import UserError
 from lmtrainer.output import claim, read_identity, resolve
 
@@ -37,6 +37,15 @@ def test_a_folder_of_ones_own(tmp_path: Path, run_config: MakeRun) -> None:
     assert (found.job_uid, found.attempt, found.config_hash) == ("job-a", 3, config_hash(run))
     assert dict(found.identity) == identity(run)
     assert resolve(tmp_path / "out", run, "job-a") == tmp_path / "out"
+
+
+def test_a_frozen_run_goes_on_whatever_newer_software_makes_of_its_hash(
+    tmp_path: Path, run_config: MakeRun
+) -> None:
+    frozen = parse(ResolvedRun, {**document(run_config()), "configHash": "of-older-software"})
+    own(tmp_path, frozen, "job-a")
+    assert resolve(tmp_path, frozen, "job-a") == tmp_path
+    own(tmp_path, frozen, "job-a", attempt=2)
 
 
 def test_looking_for_a_folder_writes_nothing(tmp_path: Path, run_config: MakeRun) -> None:

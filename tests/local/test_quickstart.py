@@ -16,7 +16,7 @@ import torch
 import yaml
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from lmtrainer.config import RunConfig, parse
+from lmtrainer.config import ResolvedRun, parse
 from lmtrainer.dataset import EvaluationRows, open_prepared
 
 pytestmark = [pytest.mark.demo, pytest.mark.timeout(1200)]
@@ -36,7 +36,7 @@ def run(folder, change=lambda spec: None):
 def perplexities(output):
     """(of the model, of the add-one unigram) on the held-out masked positions."""
     stored = json.loads((output / ".lmjob/job.json").read_text())
-    config = parse(RunConfig, stored["plan"]["run"])
+    config = parse(ResolvedRun, stored["plan"]["run"])
     prepared = open_prepared(config, output, {"results": str(output.parent)})
     model = AutoModelForMaskedLM.from_pretrained(output / "model").eval()
     counts = prepared.counts + 1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lmtrainer.config import RunConfig
+from lmtrainer.config import ResolvedRun
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.environment import NodeEnvironment
 from lmtrainer.progress import RankReports
@@ -26,7 +26,7 @@ class StageContext:
     """One rank's part of a stage."""
 
     stage: Stage
-    run: RunConfig
+    run: ResolvedRun
     node: NodeEnvironment
     """`master_port` is the real one here, never 0."""
     reports: RankReports

@@ -7,12 +7,13 @@ opens a file, reads the environment or imports a library.
 from lmtrainer.config.mistakes import Mistake, MistakesError
 from lmtrainer.config.reading import parse
 from lmtrainer.config.resolution import resolve
-from lmtrainer.config.run import RunConfig, config_hash, fingerprint, identity
+from lmtrainer.config.run import ResolvedRun, RunConfig, config_hash, fingerprint, identity
 from lmtrainer.config.schema import document
 
 __all__ = [
     "Mistake",
     "MistakesError",
+    "ResolvedRun",
     "RunConfig",
     "config_hash",
     "document",

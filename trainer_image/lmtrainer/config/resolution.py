@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from lmtrainer.config.model import OBJECTIVES, ArchitectureChanges, ModelConfig, ModelType
 from lmtrainer.config.phase import Phase, warmup_steps
-from lmtrainer.config.run import Precision, RunConfig
+from lmtrainer.config.run import Precision, ResolvedRun, RunConfig, config_hash
 from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining, TokenizerType
 
 TOKENIZER_DEFAULTS: Mapping[ModelType, tuple[TokenizerType, int]] = MappingProxyType(
@@ -21,11 +21,12 @@ TOKENIZER_DEFAULTS: Mapping[ModelType, tuple[TokenizerType, int]] = MappingProxy
 """Tokenizer and vocabulary size that a family is known with."""
 
 
-def resolve(config: RunConfig, *, precision: Precision, threads: int) -> RunConfig:
-    """The same configuration without "auto" and without names that stand for sizes; idempotent."""
+def resolve(config: RunConfig, *, precision: Precision, threads: int) -> ResolvedRun:
+    """The same configuration without "auto" and without names that stand for sizes, and its hash;
+    idempotent."""
     assert config.model.type is not None
     automatic = config.threads_per_process == "auto"
-    return dataclasses.replace(
+    filled = dataclasses.replace(
         config,
         precision=precision if config.precision == "auto" else config.precision,
         threads_per_process=threads if automatic else config.threads_per_process,
@@ -34,6 +35,8 @@ def resolve(config: RunConfig, *, precision: Precision, threads: int) -> RunConf
         model=_model(config.model),
         phases=tuple(_phase(phase) for phase in config.phases),
     )
+    values = {f.name: getattr(filled, f.name) for f in dataclasses.fields(RunConfig)}
+    return ResolvedRun(**values, config_hash=config_hash(filled))
 
 
 def _tokenizer(config: TokenizerConfig, family: ModelType) -> TokenizerConfig:

@@ -181,11 +181,22 @@ class RunConfig:
                 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ResolvedRun(RunConfig):
+    """A configuration without "auto", as a plan keeps it and the trainer reads it."""
+
+    config_hash: str | None = setting(
+        None,
+        "hash of what decides the weights, frozen with the plan: newer software, in which it would "
+        "come out otherwise, goes on with the same run",
+    )
+
+
 def identity(config: RunConfig) -> dict[str, Any]:
     """The part of a configuration that decides the weights: runs with equal identities may share an
     output folder. Where results go, how often they are saved or looked at, is not part of it."""
     kept = document(config)
-    for name in ("output", "checkpoint", "evaluate", "threadsPerProcess"):
+    for name in ("output", "checkpoint", "evaluate", "threadsPerProcess", "configHash"):
         kept.pop(name, None)
     kept["data"].pop("cache", None)
     for phase in kept["phases"]:
@@ -200,7 +211,9 @@ def fingerprint(plain: Any) -> str:
 
 
 def config_hash(config: RunConfig) -> str:
-    return fingerprint(identity(config))
+    """Hash of what decides the weights: the frozen one, where there is one."""
+    frozen = config.config_hash if isinstance(config, ResolvedRun) else None
+    return frozen or fingerprint(identity(config))
 
 
 def volume_claims(config: RunConfig) -> tuple[str, ...]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lmtrainer.config import MistakesError, RunConfig, parse
+from lmtrainer.config import MistakesError, ResolvedRun, parse
 from lmtrainer.faults import UserError
 
 
-def read_run(path: str) -> RunConfig:
+def read_run(path: str) -> ResolvedRun:
     """The run's configuration; UserError with all its mistakes."""
     try:
-        return parse(RunConfig, json.loads(Path(path).read_text(encoding="utf-8")))
+        return parse(ResolvedRun, json.loads(Path(path).read_text(encoding="utf-8")))
     except MistakesError as error:
         raise UserError(f"{path} cannot be used:\n{error}") from error
     except (OSError, ValueError, RecursionError) as error:

@@ -47,13 +47,21 @@ class RunIdentity:
     """The newest attempt that wrote here."""
     config_hash: str
     identity: Mapping[str, Any]
-    """The part of the configuration that decides the weights (`config.identity`)."""
+    """The part of the configuration that decides the weights (`config.identity`), for people: the
+    hash compares, as it was frozen with the plan."""
+    identity_sha256: str
+    """Of the identity as it stands here."""
 
 
 def identity_of(run: RunConfig, job_uid: str, attempt: int) -> RunIdentity:
     """What run.json says while this attempt of this job writes."""
+    plain = identity(run)
     return RunIdentity(
-        job_uid=job_uid, attempt=attempt, config_hash=config_hash(run), identity=identity(run)
+        job_uid=job_uid,
+        attempt=attempt,
+        config_hash=config_hash(run),
+        identity=plain,
+        identity_sha256=fingerprint(plain),
     )
 
 
@@ -77,7 +85,7 @@ def read_identity(folder: Path) -> RunIdentity | None:
         raise
     if found.version > VERSION:
         raise UserError(f"output.to: {path} is of a newer lmtrainer; use that, or {_CHOOSE}")
-    if fingerprint(document(found.identity)) != found.config_hash:
+    if fingerprint(document(found.identity)) != found.identity_sha256:
         raise UserError(f"output.to: {path} is damaged (its hash does not match); {_CHOOSE}")
     return found
 
@@ -113,7 +121,7 @@ def resolve(base: Path, run: RunConfig, job_uid: str) -> Path:
 def check_owner(folder: Path, found: RunIdentity, run: RunConfig) -> None:
     """UserError, field by field, if the folder belongs to a run of another configuration."""
     if found.config_hash != config_hash(run):
-        fields = "; ".join(_differing(found.identity, identity(run)))
+        fields = "; ".join(_differing(found.identity, identity(run))) or "its hash"
         raise UserError(
             f"output.to: {folder} holds another run (job {found.job_uid}) with another "
             f"configuration: {fields}; {_WAYS_OUT}"

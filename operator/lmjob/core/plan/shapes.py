@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from lmjob.api.names import Role as Role
 from lmjob.api.spec.pods import PodSettings
-from lmtrainer.config import RunConfig
+from lmtrainer.config import ResolvedRun
 from lmtrainer.config.schema import setting
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Position
@@ -82,7 +82,7 @@ class JobPlan:
     version: int = 1
     job: JobIdentity
     image: str
-    run: RunConfig
+    run: ResolvedRun
     """Resolved: no "auto" is left in it."""
     config_hash: str
     stages: tuple[StagePlan, ...]
