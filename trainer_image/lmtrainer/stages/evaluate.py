@@ -14,17 +14,17 @@ from typing import Any
 
 from lmtrainer.config import config_hash, document
 from lmtrainer.contract.output import EVALUATION_FILE
-from lmtrainer.contract.reports import Completion, Progress
+from lmtrainer.contract.reports import Progress
 from lmtrainer.dataset import EvaluationRows, Prepared, open_prepared
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.durable import MANIFEST_FILE, read_small, sha256_of, verify_manifest
 from lmtrainer.evaluate import fill, picture, report
 from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
 from lmtrainer.models import build
-from lmtrainer.output import Claim, read_metrics, verified_record, write_record
+from lmtrainer.output import Claim, read_metrics, verified_record
 from lmtrainer.parallel.world import World, join, leave
 from lmtrainer.stage import StageContext
-from lmtrainer.stages.claiming import claim_output
+from lmtrainer.stages.ends import claim_output, leave_record
 from lmtrainer.train.finish import MODEL_FOLDER
 
 PICTURE_FILE = "loss.png"
@@ -48,7 +48,7 @@ def run(context: StageContext) -> None:
             sha256 = _evaluate(context, held, world)
         else:
             sha256 = record.manifest_sha256
-        _leave_record(context, held, sha256)
+        leave_record(context, held, sha256)
 
 
 def _facts(context: StageContext, held: Claim) -> dict[str, Any]:
@@ -112,16 +112,3 @@ def _draw(output: Path, totals: Totals) -> None:
     metrics: Iterable[dict[str, Any]] = read_metrics(output)
     baseline = totals.baseline / totals.predictions
     picture.draw(list(metrics), output / PICTURE_FILE, baseline=baseline)
-
-
-def _leave_record(context: StageContext, held: Claim, sha256: str) -> None:
-    record = Completion(
-        stage="evaluate",
-        job_uid=held.job_uid,
-        attempt=held.attempt,
-        config_hash=config_hash(context.run),
-        manifest_sha256=sha256,
-        output=context.run.output.to,
-    )
-    write_record(held, record)
-    context.reports.completion(record)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-from lmtrainer.config import config_hash
-from lmtrainer.contract.reports import Completion, Progress
+from lmtrainer.contract.reports import Progress
 from lmtrainer.dataset import prepare
-from lmtrainer.output import Claim, write_record
 from lmtrainer.stage import StageContext
-from lmtrainer.stages.claiming import claim_output
+from lmtrainer.stages.ends import claim_output, leave_record
 
 REPORT_SECONDS = 0.2
 """Between two progress documents."""
@@ -19,20 +17,7 @@ def run(context: StageContext) -> None:
     """Prepare, or find that the very same was prepared before and verify it."""
     with claim_output(context) as held:
         prepared = prepare(context.run, held.folder, context.node.claims, _Progress(context))
-        _report(context, held, prepared.manifest_sha256)
-
-
-def _report(context: StageContext, held: Claim, manifest_sha256: str) -> None:
-    record = Completion(
-        stage="prepare",
-        job_uid=held.job_uid,
-        attempt=held.attempt,
-        config_hash=config_hash(context.run),
-        manifest_sha256=manifest_sha256,
-        output=context.run.output.to,
-    )
-    write_record(held, record)
-    context.reports.completion(record)
+        leave_record(context, held, prepared.manifest_sha256)
 
 
 class _Progress:

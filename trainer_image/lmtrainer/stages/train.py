@@ -6,7 +6,6 @@ Rank 0 alone writes and reads checkpoints; the others get the state through the 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,15 @@ from lmtrainer import checkpoint
 from lmtrainer.checkpoint import Checkpoint
 from lmtrainer.config import RunConfig, config_hash, document, parse
 from lmtrainer.config.schema import setting
-from lmtrainer.contract.reports import Completion, Position, Progress
+from lmtrainer.contract.reports import Position, Progress
 from lmtrainer.dataset import Prepared, open_prepared, training_steps
 from lmtrainer.durable import MANIFEST_FILE, verify_manifest
 from lmtrainer.models import build
-from lmtrainer.output import Claim, MetricsLog, verified_record, write_record
+from lmtrainer.output import Claim, MetricsLog, verified_record
 from lmtrainer.parallel.exchange import document_from_leader
 from lmtrainer.parallel.world import World, join, leave
 from lmtrainer.stage import StageContext
-from lmtrainer.stages.claiming import claim_output
+from lmtrainer.stages.ends import claim_output, leave_record
 from lmtrainer.text.sources import folder as folder_of
 from lmtrainer.train.finish import MODEL_FOLDER, publish_model
 from lmtrainer.train.session import Leader, Session
@@ -80,9 +79,7 @@ def _look(context: StageContext, held: Claim) -> tuple[Start, Checkpoint | None]
     )
     beginning = Position(phase_index=0, step=0, phase=run.phases[0].name)
     if record is not None:
-        context.reports.completion(
-            dataclasses.replace(record, job_uid=held.job_uid, attempt=held.attempt)
-        )
+        leave_record(context, held, record.manifest_sha256, record.position)
         return Start(output=str(held.folder), position=beginning, finished=True), None
     required = run.checkpoint.resume == "required"
     found = checkpoint.newest(held.folder / checkpoint.FOLDER, config_hash(run), required=required)
@@ -159,15 +156,4 @@ def _finish(
     last = len(steps) - 1
     end = Position(phase_index=last, step=steps[last], phase=run.phases[last].name)
     manifest = publish_model(model, prepared.tokenizer, held.folder, position=end, fence=held.fence)
-    record = Completion(
-        stage="train",
-        job_uid=held.job_uid,
-        attempt=held.attempt,
-        config_hash=config_hash(run),
-        position=end,
-        target=end,
-        manifest_sha256=manifest,
-        output=run.output.to,
-    )
-    write_record(held, record)
-    context.reports.completion(record)
+    leave_record(context, held, manifest, end)

@@ -1,0 +1,37 @@
+"""How every stage begins and ends: with a claim on the output folder, and with a record."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from lmtrainer.config import config_hash
+from lmtrainer.contract.reports import Completion, Position
+from lmtrainer.output import Claim, claim, resolve, write_record
+from lmtrainer.stage import StageContext
+from lmtrainer.text.sources import folder
+
+
+def claim_output(context: StageContext) -> AbstractContextManager[Claim]:
+    """Hold the output folder of the run for the length of the block; see `lmtrainer.output`."""
+    base = folder(context.run.output.to, context.node.claims)
+    uid = context.node.job_uid
+    return claim(resolve(base, context.run, uid), context.run, uid, context.node.attempt)
+
+
+def leave_record(
+    context: StageContext, held: Claim, manifest_sha256: str, end: Position | None = None
+) -> None:
+    """Say in the folder, and to whoever runs the job, that the stage is done. The last act: all
+    that the manifest names is durable by now. `end` is where training ended."""
+    record = Completion(
+        stage=context.stage,
+        job_uid=held.job_uid,
+        attempt=held.attempt,
+        config_hash=config_hash(context.run),
+        position=end,
+        target=end,
+        manifest_sha256=manifest_sha256,
+        output=context.run.output.to,
+    )
+    write_record(held, record)
+    context.reports.completion(record)
