@@ -19,6 +19,7 @@ from lmjob.core.memory import Memory
 from lmjob.core.observed import Observed
 from lmjob.core.plan.shapes import ReplicaKey, ReplicaPlan, StagePlan
 from lmjob.core.report import Status
+from lmjob.local.devices import VISIBLE, visible_devices
 from lmjob.local.node import Node
 from lmjob.local.nodefiles import CONFIG_FILE, TERMINATION_FILE, node_folders, node_name
 from lmjob.local.store import Stored, state_folder, write
@@ -131,7 +132,9 @@ class LocalBackend:
             claims=self._claims,
         )
         node = node_environment(plan, stage, replica, memory.attempt, place)
-        env = {**_surroundings(), **variables(replica, node), DIE_WITH_PARENT: "1"}
+        devices = visible_devices(plan, stage, replica, os.environ.get(VISIBLE))
+        own = {DIE_WITH_PARENT: "1", VISIBLE: devices}
+        env = {**_surroundings(), **variables(replica, node), **own}
         argv = (*self._program, *launch_arguments(stage.name, str(folder / CONFIG_FILE)))
         config = json.dumps(document(plan.run), indent=1) + "\n"
         return Node.start(folder, argv, env, config, time.time())
