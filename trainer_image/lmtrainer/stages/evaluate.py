@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,6 @@ def _told(context: StageContext, rows: list[Batch]) -> Iterator[Batch]:
     """The rows, each with a word about how far the measurement is."""
     for index, row in enumerate(rows):
         yield row
-        context.reports.heartbeat()
         context.reports.progress(
             Progress(
                 job_uid=context.node.job_uid,
@@ -103,7 +101,6 @@ def _told(context: StageContext, rows: list[Batch]) -> Iterator[Batch]:
                 unit="batches",
                 done=index + 1,
                 total=len(rows),
-                updated_at=time.time(),
             )
         )
 

@@ -33,7 +33,6 @@ class _Progress:
         if activity == self._activity and now - self._last < REPORT_SECONDS and done != total:
             return
         self._last, self._activity = now, activity
-        self._context.reports.heartbeat()
         self._context.reports.progress(
             Progress(
                 job_uid=self._context.node.job_uid,
@@ -43,6 +42,5 @@ class _Progress:
                 unit="bytes",
                 done=done,
                 total=total,
-                updated_at=time.time(),
             )
         )

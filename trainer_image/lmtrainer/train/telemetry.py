@@ -96,5 +96,4 @@ class Telemetry:
 
     def _report(self) -> None:
         self._last_report = time.monotonic()
-        self._change(updated_at=time.time())
         self._reports.progress(self._progress)
