@@ -67,10 +67,15 @@ class _Bench:
         self.prepared = open_prepared(self.run, folder / "out", {})
         self.rows = TrainingRows(self.prepared, self.run, 0)
 
-    def model(self) -> Any:
+        self.weights = self._save_weights(folder / "model")
+
+    def _save_weights(self, folder: Path) -> Path:
+        """The weights that both sides begin with, under the usual size of vocabulary."""
+        torch.manual_seed(1)
         model = build.build("bert", self.run.model.architecture(), self.prepared.vocabulary, seed=1)
         model.resize_token_embeddings(VOCABULARY, mean_resizing=False)
-        return model
+        model.save_pretrained(folder)
+        return folder
 
     def batch(self, step: int) -> Batch:
         (row,) = self.rows.micro_batches(step, 0, 1)
@@ -81,8 +86,8 @@ class _Bench:
 
     def _train_ours(self) -> tuple[Sample, list[float]]:
         world = World(0, 0, 1, torch.device("cpu"))
-        torch.manual_seed(0)
-        engine = Engine(self.model(), self.run, world, phase_index=0)
+        model = build.from_folder("bert", self.weights)
+        engine = Engine(model, self.run, world, phase_index=0)
         watch, losses, tokens = Stopwatch(), [], 0
         for step in range(self.steps):
             if step == WARM_UP:
@@ -100,7 +105,7 @@ class _Bench:
         clock = _Clock()
         sequences = [ids for step in range(self.steps) for ids in self._sequences(step)]
         trainer = Trainer(
-            model=self._plain_model(),
+            model=BertForMaskedLM.from_pretrained(self.weights),
             args=self._arguments(),
             train_dataset=_Rows([{"input_ids": ids} for ids in sequences]),
             data_collator=collator,
@@ -116,7 +121,7 @@ class _Bench:
             rows.extend(_padded_rows(self.batch(step)))
         clock = _Clock()
         trainer = Trainer(
-            model=self._plain_model(),
+            model=BertForMaskedLM.from_pretrained(self.weights),
             args=self._arguments(),
             train_dataset=_Rows(rows),
             data_collator=_stack,
@@ -125,13 +130,6 @@ class _Bench:
         trainer.train()
         ours = self._train_ours()[1]
         return float(np.abs(np.array(ours) - np.array(clock.losses)).max())
-
-    def _plain_model(self) -> Any:
-        """The same weights in the model as transformers makes it."""
-        folder = self.folder / "model"
-        if not folder.exists():
-            self.model().save_pretrained(folder)
-        return BertForMaskedLM.from_pretrained(folder)
 
     def _sequences(self, step: int) -> Iterator[list[int]]:
         """The sequences of a step without masks."""
