@@ -26,12 +26,12 @@ def make_plan(*, workers: int = 2, stages: tuple[str, ...] = (), **changes: Any)
         "model": {"type": "bert", "preset": "small"},
         "phases": [{"name": "main", "steps": 100}],
         "output": {"to": changes.pop("output", "out")},
+        "configHash": CONFIG_HASH,
     }
     values: dict[str, Any] = {
         "job": JobIdentity(name="job", namespace="default", uid=UID),
         "image": "example.org/lmtrainer:test",
         "run": parse(ResolvedRun, run),
-        "config_hash": CONFIG_HASH,
         "stages": tuple(_stage(name, workers) for name in names),
         "startup_seconds": 30.0,
         "max_restarts": 2,

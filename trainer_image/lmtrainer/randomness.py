@@ -23,12 +23,12 @@ _ALL = 2**64 - 1
 
 
 class Purpose(IntEnum):
-    """What a key is for: equal seeds never give equal numbers to two purposes."""
+    """What a key is for: equal seeds never give equal numbers to two purposes. The numbers are
+    part of what a seed means, so none is ever given anew."""
 
     HELD_OUT = 1
     ORDER = 2
     MASKS = 3
-    REPLACEMENTS = 4
     EVALUATION = 5
 
 

@@ -12,7 +12,7 @@ from lmjob.api.spec.variables import as_mapping
 from lmjob.core.plan.facts import Facts
 from lmjob.core.plan.resources import precision, threads
 from lmjob.core.plan.shapes import JobIdentity, JobPlan, ReplicaPlan, Role, StagePlan
-from lmtrainer.config import config_hash, document, fingerprint, resolve
+from lmtrainer.config import document, fingerprint, resolve
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Position
 
@@ -25,7 +25,6 @@ def plan_job(job: Job, *, uid: str, facts: Facts) -> JobPlan:
         job=JobIdentity(name=job.name, namespace=job.namespace, uid=uid),
         image=spec.image or facts.default_image,
         run=run,
-        config_hash=config_hash(run),
         stages=(
             _single("prepare", spec),
             StagePlan(name="train", replicas=_group(spec), target=_target(spec)),

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from lmjob.api.names import Role as Role
 from lmjob.api.spec.pods import PodSettings
-from lmtrainer.config import ResolvedRun
+from lmtrainer.config import ResolvedRun, config_hash
 from lmtrainer.config.schema import setting
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Position
@@ -84,7 +84,6 @@ class JobPlan:
     image: str
     run: ResolvedRun
     """Resolved: no "auto" is left in it."""
-    config_hash: str
     stages: tuple[StagePlan, ...]
     pods: Mapping[str, PodSettings] = setting(
         lambda: MappingProxyType({}), "role -> its pods, all blocks of the specification merged"
@@ -96,6 +95,11 @@ class JobPlan:
     grace_seconds: float
     plan_hash: str = ""
     """sha256 of this document without this field."""
+
+    @property
+    def config_hash(self) -> str:
+        """Of the run, frozen with it: what a completion record must carry."""
+        return config_hash(self.run)
 
     def stage(self, name: Stage) -> StagePlan:
         return next(stage for stage in self.stages if stage.name == name)
