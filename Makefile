@@ -41,7 +41,7 @@ $(VENV)/bin/python:
 	$(PIP) install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/demo.installed: $(VENV)/bin/python $(PROJECTS)
-	$(INSTALL) --editable './trainer_image[train]' --editable './operator[local]'
+	$(INSTALL) --editable './trainer_image[train]' --editable './operator[local,operator]'
 	touch $@
 
 $(VENV)/test.installed: $(VENV)/demo.installed

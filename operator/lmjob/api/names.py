@@ -19,6 +19,23 @@ MAX_ATTEMPTS = 9999
 MAX_LABEL = 63
 """Longest host name, label value and Service name in Kubernetes."""
 
+PLURAL = "lmtrainingjobs"
+SINGULAR = "lmtrainingjob"
+SHORT_NAME = "lmj"
+
+MANAGER = "lmjob-operator"
+"""Field manager, event source and value of the managed-by label."""
+
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_JOB = f"{GROUP}/job-name"
+LABEL_UID = f"{GROUP}/job-uid"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_ROLE = f"{GROUP}/role"
+LABEL_INDEX = f"{GROUP}/index"
+
+MASTER_PORT = 29500
+STATUS_PORT = 8080
+
 Role = Literal["prepare", "master", "worker", "evaluate"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -31,6 +48,16 @@ def replica_name(job_name: str, uid: str, attempt: int, role: Role, index: int) 
     """The name of a replica's pod. Another job of the same name has another uid, so the names of
     its children differ: nothing of a deleted job can be taken for its own."""
     return job_name + _suffix(uid_hash(uid), attempt, role, index)
+
+
+def service_name(job_name: str, uid: str) -> str:
+    """The name of a job's headless Service, and so the host name of the master of every attempt."""
+    return f"{job_name}-{uid_hash(uid)}"
+
+
+def plan_name(job_name: str, uid: str) -> str:
+    """The name of the ConfigMap that holds a job's frozen plan."""
+    return f"{job_name}-{uid_hash(uid)}-plan"
 
 
 def uid_hash(uid: str) -> str:
