@@ -1,6 +1,7 @@
 """One pass over a job: observe, decide, then either claim or act, and report.
 
-Knows the `Backend` protocol only; the local runner and the cluster's operator call it in a loop.
+`think` is the pass as a value; the cluster's operator carries it out with its own, concurrent
+requests. `reconcile` carries it out through the `Backend` protocol, for the local runner.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ class Recalled:
 
     memory: Memory
     status: Status | None = None
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a pass does, as values."""
+
+    decision: Decision
+    status: Status
+    """Of the claimed memory if the decision is a claim, else of the one recalled."""
+    told: tuple[Event, ...] = ()
+    """To be told once the claim is stored."""
 
 
 class Backend(Protocol):
@@ -51,19 +63,29 @@ class Backend(Protocol):
         """Tell people; may be lost."""
 
 
+def think(plan: JobPlan, recalled: Recalled, observed: Observed, now: float) -> Pass:
+    """Decide about a job and word the result."""
+    memory = recalled.memory
+    decision = decide(plan, memory, observed, now)
+    after = decision.memory if isinstance(decision, Claim) else memory
+    status = report(plan, after, observed, now, recalled.status)
+    told = events(plan, memory, after) if isinstance(decision, Claim) else ()
+    return Pass(decision, status, told)
+
+
 def reconcile(plan: JobPlan, backend: Backend, now: float) -> Decision:
     """One pass; the decision tells the caller whether and until when to wait."""
     recalled = backend.recall()
     memory = recalled.memory
-    observed = backend.observe(memory)
-    decision = decide(plan, memory, observed, now)
+    found = think(plan, recalled, backend.observe(memory), now)
+    decision = found.decision
     if isinstance(decision, Claim):
-        status = report(plan, decision.memory, observed, now, recalled.status)
-        if backend.claim(memory, decision.memory, status):
-            backend.tell(events(plan, memory, decision.memory))
+        if backend.claim(memory, decision.memory, found.status):
+            backend.tell(found.told)
         return decision
     if isinstance(decision, Act):
+        backend.delete(decision.force, 0.0)
         backend.delete(decision.delete, decision.grace_seconds)
         backend.create(memory, decision.create)
-    backend.report(report(plan, memory, observed, now, recalled.status))
+    backend.report(found.status)
     return decision

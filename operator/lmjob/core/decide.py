@@ -15,13 +15,24 @@ from lmjob.core.fault import Fault
 from lmjob.core.memory import Memory, failing, in_group
 from lmjob.core.observed import Observed, Replica, Seen, sort
 from lmjob.core.plan.shapes import JobPlan, ReplicaKey
-from lmjob.core.policy import budgets, cause, gang, notes, restart, startup, success, suspend
+from lmjob.core.policy import (
+    abandon,
+    budgets,
+    cause,
+    gang,
+    notes,
+    restart,
+    startup,
+    success,
+    suspend,
+)
 
 WaitReason = Literal[
     "Finished",
     "Suspended",
     "GroupEnding",
     "BackOff",
+    "Blocked",
     "MasterStarting",
     "WorkersStarting",
     "Running",
@@ -43,6 +54,8 @@ class Act:
     delete: tuple[str, ...] = ()
     grace_seconds: float = 0.0
     """Between the request to end and the kill."""
+    force: tuple[str, ...] = ()
+    """To remove without waiting for anybody."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ def decide(plan: JobPlan, memory: Memory, observed: Observed, now: float) -> Dec
         return _rest(plan, memory, observed, now)
     seen = sort(plan, memory, observed)
     if memory.final:
-        return _end(plan, seen.live, "Finished") or Wait("Finished")
+        return _end(plan, seen.live, "Finished", now) or Wait("Finished")
     if success.proven(plan, seen):
         return Claim(success.after_stage(plan, memory, now))
     if memory.ending:
@@ -72,31 +85,34 @@ def decide(plan: JobPlan, memory: Memory, observed: Observed, now: float) -> Dec
     fault = _fault(plan, memory, seen, now)
     if fault is not None:
         return Claim(failing(memory, fault, now))
-    return _end(plan, seen.strays, "GroupEnding") or _go_on(plan, memory, seen, now)
+    return _end(plan, seen.strays, "GroupEnding", now) or _go_on(plan, memory, observed, seen, now)
 
 
 def _rest(plan: JobPlan, memory: Memory, observed: Observed, now: float) -> Decision:
     if not observed.suspend:
+        if observed.obstacle is not None:
+            return Wait("Blocked")
         return Claim(suspend.begin(plan, memory, now))
     if memory.outcome != "suspended":
         return Claim(suspend.rest(memory, now))
-    return _end(plan, observed.live, "Suspended") or Wait("Suspended")
+    return _end(plan, observed.live, "Suspended", now) or Wait("Suspended")
 
 
-def _end(plan: JobPlan, live: Iterable[Replica], reason: WaitReason) -> Decision | None:
+def _end(plan: JobPlan, live: Iterable[Replica], reason: WaitReason, now: float) -> Decision | None:
     """End what is live and was not asked to end yet, then wait for it; None if nothing is live."""
     live = tuple(live)
     unasked = tuple(replica.uid for replica in live if replica.state != "terminating")
-    if unasked:
-        return Act(delete=unasked, grace_seconds=plan.grace_seconds)
-    return Wait(reason) if live else None
+    abandoned = abandon.due(live, now)
+    if unasked or abandoned:
+        return Act(delete=unasked, grace_seconds=plan.grace_seconds, force=abandoned)
+    return Wait(reason, abandon.next_due(live)) if live else None
 
 
 def _end_group(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> Decision | None:
     spared = cause.spared_until(memory.last_fault, memory.group_since)
     if memory.group == "failing" and seen.live and now < spared:
         return Wait("GroupEnding", spared)
-    return _end(plan, seen.live, "GroupEnding")
+    return _end(plan, seen.live, "GroupEnding", now)
 
 
 def _after_end(
@@ -120,7 +136,7 @@ def _fault(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> Fault | Non
     )
 
 
-def _go_on(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> Decision:
+def _go_on(plan: JobPlan, memory: Memory, observed: Observed, seen: Seen, now: float) -> Decision:
     if now < memory.retry_at:
         return Wait("BackOff", memory.retry_at)
     group = startup.group_state(memory, seen)
@@ -128,10 +144,10 @@ def _go_on(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> Decision:
         return Claim(in_group(memory, group, now))
     create = startup.may_create(memory, seen)
     if create:
-        return Act(create=create)
+        return Wait("Blocked") if observed.obstacle else Act(create=create)
     if notes.worth_noting(memory, seen, now):
         return Claim(notes.noted(memory, seen, now))
     if memory.group == "formed":
         return Wait("Running")
-    reason: WaitReason = "MasterStarting" if memory.group == "gated" else "WorkersStarting"
+    reason: WaitReason = "WorkersStarting" if startup.released(seen) else "MasterStarting"
     return Wait(reason, startup.deadline(plan, memory))

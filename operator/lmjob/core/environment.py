@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from lmjob.core.plan.shapes import JobPlan, ReplicaPlan, StagePlan
 from lmtrainer.contract.environment import NodeEnvironment, to_env
 
+PATIENCE_SECONDS = 604_800.0
+"""How long a node waits for its group where the job sets no bound."""
+
 LAUNCHER_SHARE = 0.8
 """Of the grace period: the launcher must end its ranks before it is killed itself."""
 
@@ -42,7 +45,9 @@ def node_environment(
         node_dir=place.node_dir,
         termination_log=place.termination_log,
         grace_seconds=LAUNCHER_SHARE * plan.grace_seconds,
-        rendezvous_seconds=plan.startup_seconds,
+        rendezvous_seconds=(
+            PATIENCE_SECONDS if plan.startup_seconds is None else plan.startup_seconds
+        ),
     )
 
 

@@ -16,7 +16,6 @@ from lmjob.core.words import fault_words, position_words
 EventReason = Literal[
     "AttemptStarted",
     "StageStarted",
-    "MasterReady",
     "GroupFormed",
     "AttemptFailed",
     "Suspending",
@@ -79,9 +78,6 @@ def _group(plan: JobPlan, after: Memory) -> list[Event]:
         return [Event("AttemptFailed", told, warning=True)]
     if after.group == "suspending":
         return [Event("Suspending", "saving and ending all nodes")]
-    if after.group == "released":
-        workers = f"{nodes - 1} worker{'s' if nodes > 2 else ''}"
-        return [Event("MasterReady", f"master ready; {workers} may start")]
     if after.group == "formed" and nodes > 1:
         return [Event("GroupFormed", f"all {nodes} nodes are ready")]
     return []

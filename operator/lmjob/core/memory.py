@@ -15,9 +15,9 @@ from lmjob.core.fault import Fault
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Position
 
-GroupState = Literal["gated", "released", "formed", "failing", "suspending"]
-"""Of the current attempt. gated: only the leader may exist. released: the leader was ready, the
-followers may be created. formed: all were ready, so one that is absent was lost. failing,
+GroupState = Literal["gated", "formed", "failing", "suspending"]
+"""Of the current attempt. gated: the leader comes first, the followers once it is ready (that they
+exist says that the gate was open). formed: all were ready, so one that is absent was lost. failing,
 suspending: the group is being ended; the next attempt may be claimed when nothing of it is live."""
 
 Outcome = Literal["complete", "failed", "suspended"]

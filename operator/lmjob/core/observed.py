@@ -21,6 +21,22 @@ said so for this attempt. succeeded, failed: ended with exit code 0 or another, 
 terminating: asked to end and not gone yet. lost: nobody can say whether it still runs."""
 
 
+StuckReason = Literal["Unschedulable", "ImagePull", "Volume", "PodConfiguration"]
+"""Why a replica that is asked for does not start; someone has to help, or wait."""
+
+ObstacleReason = Literal[
+    "VolumeNotFound", "VolumeNotShared", "OutputInUse", "QuotaExceeded", "PodRefused"
+]
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why nothing can be created for the job now."""
+
+    reason: ObstacleReason
+    message: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Replica:
     """One incarnation of a replica. Identity is the uid, never the name."""
@@ -31,6 +47,7 @@ class Replica:
     state: ReplicaState
     reason: str = ""
     """The backend's word for the state, for people: "ImagePullBackOff", "killed by signal 9"."""
+    stuck: StuckReason | None = None
     exit_code: int | None = None
     """Of the launcher; negative for a signal."""
     termination: Termination | None = None
@@ -38,6 +55,10 @@ class Replica:
     """Unix time."""
     disrupted: bool = False
     """The platform ended it (drain, preemption, the local runner's own end): never charged."""
+    ending_by: float | None = None
+    """Unix time at which its grace period is over, once it was asked to end."""
+    cut_off_since: float | None = None
+    """Unix time since which its node is given up by the platform: nobody there obeys."""
 
     @property
     def live(self) -> bool:
@@ -54,6 +75,7 @@ class Observed:
     """Of the leader, as new as the backend has it."""
     suspend: bool = False
     """The user wants the job to rest: spec.suspend, or Ctrl-C."""
+    obstacle: Obstacle | None = None
 
     @property
     def live(self) -> tuple[Replica, ...]:

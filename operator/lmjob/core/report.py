@@ -6,16 +6,16 @@ Reconciling, Stalled). Nothing here is ever read back as truth about replicas.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from lmjob.core.fault import Fault
 from lmjob.core.memory import Memory
-from lmjob.core.observed import Observed, Seen, sort
+from lmjob.core.observed import Observed, ObstacleReason, Replica, Seen, StuckReason, sort
 from lmjob.core.plan.shapes import JobPlan
 from lmjob.core.policy import startup
-from lmjob.core.words import fault_words, timestamp
+from lmjob.core.words import duration_words, fault_words, timestamp
 from lmtrainer.config import document
 from lmtrainer.contract.reports import Position, Progress
 
@@ -41,7 +41,14 @@ ConditionReason = Literal[
     "Running",
     "Restarting",
     "Suspending",
+    "InvalidSpec",
+    StuckReason,
+    ObstacleReason,
 ]
+
+
+Hindrance: TypeAlias = tuple[ConditionReason, str]
+"""Reason and message."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def report(
         "restarts": memory.restarts,
         "lostSteps": memory.lost_steps,
         "planHash": plan.plan_hash,
-        "conditions": _conditions(plan, memory, seen, now, before),
+        "conditions": transitions(_state(plan, memory, observed, seen), now, before),
     }
     progress = _progress(memory, seen, before)
     if progress:
@@ -78,12 +85,25 @@ def report(
     return status
 
 
-def _conditions(
-    plan: JobPlan, memory: Memory, seen: Seen | None, now: float, before: Status
+def invalid(mistakes: str, now: float, previous: Status | None = None) -> Status:
+    """The status of a job whose specification cannot be used: nothing is made of it."""
+    before = previous or {}
+    kept = {name: value for name, value in before.items() if name != "conditions"}
+    conditions = (
+        Condition("Ready", False, "InvalidSpec", mistakes),
+        Condition("Reconciling", False, "InvalidSpec"),
+        Condition("Stalled", True, "InvalidSpec", mistakes),
+    )
+    return {**kept, "conditions": transitions(conditions, now, before)}
+
+
+def transitions(
+    conditions: Iterable[Condition], now: float, before: Status
 ) -> list[dict[str, str]]:
+    """Conditions as Kubernetes has them; lastTransitionTime moves with the status only."""
     old = {condition["type"]: condition for condition in before.get("conditions", ())}
     found = []
-    for condition in (*_outcome(memory), *_group(plan, memory, seen), *_kstatus(memory)):
+    for condition in conditions:
         status = "True" if condition.holds else "False"
         last = old.get(condition.type, {})
         same = last.get("status") == status
@@ -97,6 +117,14 @@ def _conditions(
             }
         )
     return found
+
+
+def _state(
+    plan: JobPlan, memory: Memory, observed: Observed, seen: Seen | None
+) -> Iterator[Condition]:
+    yield from _outcome(memory)
+    yield from _group(plan, memory, seen)
+    yield from _kstatus(memory, seen, _hindrance(memory, observed, seen))
 
 
 def _outcome(memory: Memory) -> Iterator[Condition]:
@@ -120,32 +148,52 @@ def _group(plan: JobPlan, memory: Memory, seen: Seen | None) -> Iterator[Conditi
     ready = seen is not None and startup.has_started(seen.leader)
     yield Condition("MasterReady", ready, "MasterReady" if ready else "MasterNotReady")
     workers = seen is not None and bool(seen.stage.followers)
-    released = workers and memory.group in ("released", "formed") and not memory.outcome
+    released = (
+        seen is not None
+        and workers
+        and startup.released(seen)
+        and not memory.ending
+        and not memory.outcome
+    )
     waiting: ConditionReason = "WaitingForMaster" if workers else "NoWorkers"
     yield Condition("WorkersReleased", released, "WorkersReleased" if released else waiting)
 
 
-def _kstatus(memory: Memory) -> Iterator[Condition]:
+def _kstatus(memory: Memory, seen: Seen | None, hindrance: Hindrance | None) -> Iterator[Condition]:
     """Ready as `kubectl wait` and Flux read a batch Job: running well, done or resting."""
-    reason = _activity(memory)
     failed = memory.outcome == "failed"
     settled = memory.outcome is not None or (bool(memory.attempt) and memory.group == "formed")
-    message = _failure(memory)[1]
+    reason, message = hindrance or (_activity(memory, seen), _failure(memory)[1])
     yield Condition("Ready", settled and not failed, reason, message)
-    yield Condition("Reconciling", not settled, reason)
-    yield Condition("Stalled", failed, reason, message)
+    yield Condition("Reconciling", not settled, reason, "" if failed else message)
+    yield Condition("Stalled", failed, reason, message if failed else "")
 
 
-def _activity(memory: Memory) -> ConditionReason:
+def _hindrance(memory: Memory, observed: Observed, seen: Seen | None) -> Hindrance | None:
+    """What a group that has not formed is waiting for, if somebody may have to help."""
+    if memory.outcome in ("complete", "failed") or memory.ending or observed.suspend:
+        return None
+    if observed.obstacle is not None:
+        return observed.obstacle.reason, observed.obstacle.message
+    stuck = next((r for r in seen.members if r.stuck), None) if seen else None
+    return _stuck(stuck) if stuck is not None and memory.group == "gated" else None
+
+
+def _stuck(replica: Replica) -> Hindrance | None:
+    return (replica.stuck, f"{replica.key}: {replica.reason}") if replica.stuck else None
+
+
+def _activity(memory: Memory, seen: Seen | None) -> ConditionReason:
     if memory.outcome is not None:
         return _failure(memory)[0] if memory.outcome == "failed" else _RESTING[memory.outcome]
+    if memory.attempt and memory.group == "gated" and seen is not None and startup.released(seen):
+        return "WorkersStarting"
     return _ACTIVITY[memory.group] if memory.attempt else "Pending"
 
 
 _RESTING: Mapping[str, ConditionReason] = {"complete": "Finished", "suspended": "Suspended"}
 _ACTIVITY: Mapping[str, ConditionReason] = {
     "gated": "MasterStarting",
-    "released": "WorkersStarting",
     "formed": "Running",
     "failing": "Restarting",
     "suspending": "Suspending",
@@ -172,6 +220,7 @@ def _known(progress: Progress) -> dict[str, Any]:
         "loss": progress.loss,
         "tokensPerSecond": progress.tokens_per_second,
         "etaSeconds": progress.eta_seconds,
+        "eta": duration_words(progress.eta_seconds),
         **(_position(progress.position) if progress.position else {}),
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -20,6 +20,21 @@ def fault_words(fault: Fault) -> str:
     return f"{where}{fault.message or fault.reason}"
 
 
+def duration_words(seconds: float | None) -> str | None:
+    """ "45s", "3m20s", "2h5m", "4d3h": two units are enough to wait by."""
+    if seconds is None:
+        return None
+    whole = max(0, round(seconds))
+    for size, unit, smaller, small in _UNITS:
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size}{unit}" + (f"{rest}{small}" if rest else "")
+    return f"{whole}s"
+
+
+_UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
+
+
 def timestamp(seconds: float) -> str:
     """Unix time as Kubernetes writes it: RFC 3339, UTC, whole seconds."""
     days, rest = divmod(int(seconds), _DAY)

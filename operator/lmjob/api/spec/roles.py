@@ -38,8 +38,12 @@ class EvaluateRole(EvaluateConfig, PodFields):
 class StartupPolicy:
     """How long a group may take to form."""
 
-    timeout_seconds: int = setting(
-        600, "from the first pod to a formed group", minimum=1, maximum=86_400
+    timeout_seconds: int | None = setting(
+        None,
+        "from the first pod of a group to a formed group; left out, pods may wait for ever for "
+        "nodes and images",
+        minimum=1,
+        maximum=604_800,
     )
 
 

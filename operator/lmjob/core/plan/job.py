@@ -31,7 +31,7 @@ def plan_job(job: Job, *, uid: str, facts: Facts) -> JobPlan:
             _single("evaluate", spec),
         ),
         pods=_pods(spec),
-        startup_seconds=float(spec.startup.timeout_seconds),
+        startup_seconds=_seconds(spec.startup.timeout_seconds),
         max_restarts=spec.failure_policy.max_restarts,
         grace_seconds=float(spec.termination_grace_period_seconds),
     )
@@ -74,6 +74,10 @@ def _target(spec: JobSpec) -> Position | None:
     if last.steps is None:
         return None
     return Position(phase_index=len(spec.phases) - 1, step=last.steps, phase=last.name)
+
+
+def _seconds(whole: int | None) -> float | None:
+    return None if whole is None else float(whole)
 
 
 def _pods(spec: JobSpec) -> Mapping[str, PodSettings]:

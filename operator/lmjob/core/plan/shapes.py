@@ -90,7 +90,8 @@ class JobPlan:
     )
     """Once for each role and not for each replica: a plan of 4096 workers must still fit into one
     object of Kubernetes."""
-    startup_seconds: float
+    startup_seconds: float | None = None
+    """Within which a group must form; None: it may wait for ever for nodes and images."""
     max_restarts: int
     grace_seconds: float
     plan_hash: str = ""

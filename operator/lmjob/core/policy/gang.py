@@ -36,7 +36,7 @@ def faults(memory: Memory, seen: Seen, now: float) -> tuple[Fault, ...]:
     ]
     found += [
         _fault(memory, r.key, "UnexpectedReplica", ExitType.FAILED, f"{r.uid} is one too many", now)
-        for r in _unexpected(memory, seen)
+        for r in _doubles(seen)
     ]
     return tuple(fault for fault in found if fault is not None)
 
@@ -65,14 +65,12 @@ def exit_type(replica: Replica) -> ExitType:
 def _unexpectedly_absent(memory: Memory, seen: Seen) -> tuple[ReplicaKey, ...]:
     if memory.group == "formed":
         return seen.missing
-    leader = seen.stage.leader.key
-    return (leader,) if memory.group == "released" and leader in seen.missing else ()
+    return (seen.stage.leader.key,) if seen.leader is None and seen.followers else ()
 
 
-def _unexpected(memory: Memory, seen: Seen) -> tuple[Replica, ...]:
-    """Second incarnations of a replica, and followers behind a closed gate."""
-    doubles = [r for r in seen.members if len({other.uid for other in seen.of(r.key)}) > 1]
-    return tuple(doubles) + (seen.followers if memory.group == "gated" else ())
+def _doubles(seen: Seen) -> tuple[Replica, ...]:
+    """Second incarnations of a replica."""
+    return tuple(r for r in seen.members if len({other.uid for other in seen.of(r.key)}) > 1)
 
 
 def _fault_of(memory: Memory, replica: Replica, now: float) -> Fault | None:

@@ -1,5 +1,9 @@
 """The start gate: followers exist only after the leader of this attempt was ready; and the bound
-on how long a group may take to form."""
+on how long a group may take to form.
+
+That the gate was opened is not claimed: the followers themselves say so, and a claim would cost a
+write between a ready leader and its followers.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,14 @@ def has_started(replica: Replica | None) -> bool:
     return replica is not None and replica.state in ("ready", "succeeded")
 
 
+def released(seen: Seen) -> bool:
+    """The gate is open, or was: a follower is there."""
+    return has_started(seen.leader) or bool(seen.followers)
+
+
 def group_state(memory: Memory, seen: Seen) -> GroupState:
-    """How far the group has come, one step at a time; it never goes back."""
-    if memory.group == "gated" and has_started(seen.leader):
-        return "released" if seen.stage.followers else "formed"
-    if memory.group == "released" and not seen.missing and all(map(has_started, seen.members)):
+    """How far the group has come; it never goes back."""
+    if memory.group == "gated" and not seen.missing and all(map(has_started, seen.members)):
         return "formed"
     return memory.group
 
@@ -27,35 +34,37 @@ def group_state(memory: Memory, seen: Seen) -> GroupState:
 def may_create(memory: Memory, seen: Seen) -> tuple[ReplicaKey, ...]:
     """Missing replicas that the gate lets through now."""
     leader = seen.stage.leader.key
-    if memory.group == "gated":
-        return tuple(key for key in seen.missing if key == leader)
-    if memory.group == "released" and has_started(seen.leader):
-        return tuple(key for key in seen.missing if key != leader)
-    return ()
+    if memory.group != "gated":
+        return ()
+    if seen.leader is None:
+        return () if seen.followers else (leader,)
+    return seen.missing if has_started(seen.leader) else ()
 
 
-def deadline(plan: JobPlan, memory: Memory, created_at: float = 0.0) -> float:
-    """Unix time at which a replica that has not started by then is overdue."""
-    return max(memory.group_since, memory.retry_at, created_at) + plan.startup_seconds
+def deadline(plan: JobPlan, memory: Memory) -> float | None:
+    """Unix time by which the group must have formed; None if it may take for ever."""
+    if plan.startup_seconds is None:
+        return None
+    return max(memory.group_since, memory.retry_at) + plan.startup_seconds
 
 
 def overdue(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> tuple[Fault, ...]:
     """A fault for each replica that did not start in time; none once the group has formed."""
-    if memory.group not in ("gated", "released"):
+    until = deadline(plan, memory)
+    if memory.group != "gated" or until is None or now <= until:
         return ()
     late = [
         (r.key, f"{r.state}{f' ({r.reason})' if r.reason else ''}")
         for r in seen.members
-        if r.live and not has_started(r) and now > deadline(plan, memory, r.created_at)
+        if r.live and not has_started(r)
     ]
-    if now > deadline(plan, memory):
-        late += [(key, "not created") for key in may_create(memory, seen)]
+    late += [(key, "not created") for key in may_create(memory, seen)]
     return tuple(
         Fault(
             reason="StartupTimeout",
             replica=str(key),
             exit_type=ExitType.RENDEZVOUS_FAILED.name,
-            message=f"not ready {plan.startup_seconds:g} s after it might start, still {state}",
+            message=f"not ready {plan.startup_seconds:g} s after the group began, still {state}",
             attempt=memory.attempt,
             stage=memory.stage,
             at=now,
