@@ -1,0 +1,60 @@
+"""Folders of a pod: the volume claims of a run, and the pod's own.
+
+What is written, and by whom, follows from the trainer: the output by every stage's leader, the
+shared cache of datasets by the stage prepare alone (`lmtrainer.dataset.prepare`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lmjob.api.names import Role
+from lmtrainer.config import RunConfig
+from lmtrainer.config.run import volume_claims
+from lmtrainer.config.sources import claims
+
+CLAIMS_FOLDER = "/mnt/claims"
+CONFIG_FOLDER = "/etc/lmtrainer"
+CONFIG_FILE = "config.json"
+PLAN_FILE = "plan.json"
+NODE_FOLDER = "/run/lmtrainer"
+TERMINATION_LOG = "/dev/termination-log"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimMount:
+    """A volume claim as a pod sees it."""
+
+    volume: str
+    """Name of the volume in the pod; a claim's own name may have dots, a volume's may not."""
+    claim: str
+    folder: str
+    mount_read_only: bool
+    volume_read_only: bool
+    """Nobody of the job writes there, so the volume itself may be attached read-only."""
+
+
+def claim_mounts(run: RunConfig, role: Role) -> tuple[ClaimMount, ...]:
+    """Every claim of a run as the pods of a role mount it."""
+    by_role, by_any = _written(run, role), {*_written(run, "prepare"), *_written(run, "master")}
+    return tuple(
+        ClaimMount(
+            volume=f"claim-{index}",
+            claim=claim,
+            folder=f"{CLAIMS_FOLDER}/{claim}",
+            mount_read_only=claim not in by_role,
+            volume_read_only=claim not in by_any,
+        )
+        for index, claim in enumerate(volume_claims(run))
+    )
+
+
+def _written(run: RunConfig, role: Role) -> tuple[str, ...]:
+    """Claims that a role writes to."""
+    places = {
+        "prepare": (run.output.to, run.data.cache),
+        "master": (run.output.to,),
+        "evaluate": (run.output.to,),
+        "worker": (),
+    }[role]
+    return claims(place for place in places if place is not None)
