@@ -84,7 +84,8 @@ def reconcile(plan: JobPlan, backend: Backend, now: float) -> Decision:
             backend.tell(found.told)
         return decision
     if isinstance(decision, Act):
-        backend.delete(decision.force, 0.0)
+        if decision.force:
+            backend.delete(decision.force, 0.0)
         backend.delete(decision.delete, decision.grace_seconds)
         backend.create(memory, decision.create)
     backend.report(found.status)

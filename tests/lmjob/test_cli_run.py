@@ -85,7 +85,7 @@ def test_a_job_ends_with_its_results(shell):
     (shell.output / "evaluation.json").write_text(json.dumps(EVALUATION))
     (shell.output / "loss.png").write_bytes(b"")
     text = shell.run()
-    assert text.index("master ready") < text.index("worker-0 started")
+    assert text.index("master-0 started") < text.index("worker-0 started")
     for words in (
         "perplexity       123.4   (unigram baseline 845.6)",
         "masked accuracy  34.5%   (12,345 predictions)",

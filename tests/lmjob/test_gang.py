@@ -84,7 +84,7 @@ def test_an_absent_replica_of_a_formed_group_was_lost(plan_of, replica):
 
 def test_a_leader_that_is_absent_behind_an_open_gate_was_lost(plan_of, replica):
     seen = Observed(replicas=(replica("worker-0", "starting"),))
-    fault = fault_of(plan_of, seen, memory("released"))
+    fault = fault_of(plan_of, seen, memory("gated"))
     assert (fault.reason, fault.replica) == ("ReplicaDeleted", "master-0")
 
 
@@ -93,11 +93,6 @@ def test_a_second_incarnation_ends_the_attempt(plan_of, replica):
     twin = replica("worker-0", "ready", uid="twin")
     fault = fault_of(plan_of, Observed(replicas=(*seen.replicas, twin)))
     assert fault.reason == "UnexpectedReplica"
-
-
-def test_a_worker_behind_a_closed_gate_ends_the_attempt(plan_of, replica):
-    seen = Observed(replicas=(replica("worker-0", "starting"),))
-    assert fault_of(plan_of, seen, memory("gated")).reason == "UnexpectedReplica"
 
 
 def test_a_worker_that_finished_first_is_no_fault(plan_of, replica):

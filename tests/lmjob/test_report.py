@@ -9,9 +9,9 @@ import pytest
 from lmjob.core.events import events
 from lmjob.core.fault import Fault
 from lmjob.core.memory import Memory, ended, failing, in_group, in_stage, next_attempt
-from lmjob.core.observed import Observed
-from lmjob.core.report import report
-from lmjob.core.words import timestamp
+from lmjob.core.observed import Observed, Obstacle
+from lmjob.core.report import invalid, report
+from lmjob.core.words import duration_words, timestamp
 from lmtrainer.contract.reports import Position, Progress
 
 NOW = 1_700_000_000.0
@@ -40,7 +40,7 @@ def kstatus(status) -> str:
     [
         (Memory(), False, "Pending", "InProgress"),
         (in_group(RUNNING, "gated", NOW), False, "MasterStarting", "InProgress"),
-        (in_group(RUNNING, "released", NOW), True, "WorkersStarting", "InProgress"),
+        (in_group(RUNNING, "gated", NOW), True, "WorkersStarting", "InProgress"),
         (RUNNING, True, "Running", "Current"),
         (failing(RUNNING, FAULT, NOW), False, "Restarting", "InProgress"),
         (in_group(RUNNING, "suspending", NOW), False, "Suspending", "InProgress"),
@@ -57,7 +57,8 @@ def kstatus(status) -> str:
 def test_conditions_tell_each_state_in_the_words_of_kubernetes(
     plan_of, replica, memory, ready, reason, read_as
 ):
-    seen = Observed(replicas=tuple(replica(n, "ready") for n in NAMES) if ready else ())
+    names = NAMES[:1] if memory.group == "gated" else NAMES
+    seen = Observed(replicas=tuple(replica(n, "ready") for n in names) if ready else ())
     status = report(plan_of(), memory, seen, NOW)
     found = conditions(status)
     assert found["Ready"][1] == found["Reconciling"][1] == found["Stalled"][1] == reason
@@ -69,12 +70,58 @@ def test_conditions_tell_each_state_in_the_words_of_kubernetes(
 
 def test_workers_are_released_only_behind_an_open_gate(plan_of, replica):
     seen = Observed(replicas=(replica("master-0", "ready"),))
-    states = {"gated": "False", "released": "True", "formed": "True", "failing": "False"}
+    closed = conditions(report(plan_of(), in_group(RUNNING, "gated", NOW), Observed(), NOW))
+    assert closed["WorkersReleased"] == ("False", "WaitingForMaster")
+    states = {"gated": "True", "formed": "True", "failing": "False"}
     for group, status in states.items():
         found = conditions(report(plan_of(), in_group(RUNNING, group, NOW), seen, NOW))
         assert found["WorkersReleased"][0] == status
     alone = conditions(report(plan_of(workers=0), RUNNING, seen, NOW))
     assert alone["WorkersReleased"] == ("False", "NoWorkers")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "message"),
+    [
+        (
+            {"stuck": "Unschedulable", "reason": "0/2 nodes are available"},
+            "Unschedulable",
+            "worker-0: 0/2 nodes are available",
+        ),
+        ({}, "WorkersStarting", ""),
+    ],
+)
+def test_what_a_group_waits_for_is_the_reason_that_it_is_not_ready(
+    plan_of, replica, changes, reason, message
+):
+    ready = replica("master-0", "ready")
+    seen = Observed(replicas=(ready, replica("worker-0", "pending", **changes)))
+    status = report(plan_of(), in_group(RUNNING, "gated", NOW), seen, NOW)
+    ready_condition = next(c for c in status["conditions"] if c["type"] == "Ready")
+    assert (ready_condition["status"], ready_condition["reason"]) == ("False", reason)
+    assert ready_condition["message"] == message
+    assert kstatus(status) == "InProgress"
+
+
+def test_an_obstacle_is_told_before_anything_exists(plan_of):
+    obstacle = Obstacle("VolumeNotFound", "there is no volume claim results")
+    status = report(plan_of(), Memory(), Observed(obstacle=obstacle), NOW)
+    assert conditions(status)["Ready"] == ("False", "VolumeNotFound")
+
+
+def test_a_specification_that_cannot_be_used_is_stalled():
+    status = invalid("spec.model: required", NOW)
+    assert conditions(status)["Stalled"] == ("True", "InvalidSpec")
+    assert kstatus(status) == "Failed"
+    assert invalid("spec.model: required", NOW + 9, status) == status
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, None), (0.4, "0s"), (59.4, "59s"), (60, "1m"), (200, "3m20s"), (7500, "2h5m")],
+)
+def test_a_duration_is_said_in_two_units(seconds, words):
+    assert duration_words(seconds) == words
 
 
 def test_a_transition_time_moves_only_when_the_status_does(plan_of):
@@ -111,6 +158,7 @@ def test_progress_tells_where_the_training_is(plan_of):
         "loss": 4.5,
         "tokensPerSecond": 1234.5,
         "etaSeconds": 61.0,
+        "eta": "1m1s",
         "durable": {"phase": "main", "step": 40},
     }
     silent = report(plan_of(), RUNNING, Observed(), NOW + 1, status)
@@ -155,10 +203,8 @@ def test_each_claim_that_means_something_is_told_once(plan_of):
     plan = plan_of()
     first = dataclasses.replace(next_attempt(Memory(), NOW), stage="train")
     assert told(plan, Memory(), first)[0][0] == "AttemptStarted"
-    released = in_group(first, "released", NOW)
-    assert told(plan, first, released) == [("MasterReady", "master ready; 2 workers may start")]
-    formed = in_group(released, "formed", NOW)
-    assert told(plan, released, formed) == [("GroupFormed", "all 3 nodes are ready")]
+    formed = in_group(first, "formed", NOW)
+    assert told(plan, first, formed) == [("GroupFormed", "all 3 nodes are ready")]
     assert told(plan, formed, dataclasses.replace(formed, durable=DURABLE)) == []
     done = in_stage(formed, "evaluate", NOW)
     assert told(plan, formed, done) == [("StageStarted", "train is done; evaluate starts")]

@@ -25,7 +25,7 @@ def test_the_shortest_job_is_a_job():
     assert (job.name, job.namespace, job.uid) == ("good", "default", None)
     assert world_size(job.spec) == 3
     assert job.spec.failure_policy.max_restarts == 3
-    assert job.spec.startup.timeout_seconds == 600
+    assert job.spec.startup.timeout_seconds is None
     assert job.spec.image is None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lmjob.core.decide import Act, Claim, Wait, decide
 from lmjob.core.memory import Memory
-from lmjob.core.observed import Observed
+from lmjob.core.observed import Observed, Obstacle
 from lmjob.core.plan.shapes import ReplicaKey
 
 NOW = 1000.0
@@ -38,20 +38,20 @@ def test_a_leader_that_is_not_ready_keeps_the_gate_closed(plan_of, replica, stat
     assert decision == Wait("MasterStarting", NOW + 30)
 
 
-def test_a_ready_leader_opens_the_gate_by_a_claim_and_then_the_workers_are_created(
-    plan_of, replica
-):
+def test_the_workers_are_created_as_soon_as_the_leader_is_ready(plan_of, replica):
     seen = Observed(replicas=(replica("master-0", "ready"),))
-    decision = decide(plan_of(), memory(), seen, NOW)
-    assert isinstance(decision, Claim)
-    assert decision.memory.group == "released"
-    assert decide(plan_of(), decision.memory, seen, NOW) == Act(create=WORKERS)
+    assert decide(plan_of(), memory(), seen, NOW) == Act(create=WORKERS)
 
 
-def test_an_open_gate_creates_nothing_while_the_leader_is_not_ready(plan_of, replica):
-    seen = Observed(replicas=(replica("master-0", "starting"),))
-    decision = decide(plan_of(), memory("released"), seen, NOW)
-    assert decision == Wait("WorkersStarting", NOW + 30)
+def test_a_leader_that_stops_being_ready_holds_back_the_workers_that_are_missing(plan_of, replica):
+    seen = Observed(replicas=(replica("master-0", "starting"), replica("worker-0", "ready")))
+    assert decide(plan_of(), memory(), seen, NOW) == Wait("WorkersStarting", NOW + 30)
+
+
+def test_nothing_is_created_while_there_is_an_obstacle(plan_of, replica):
+    obstacle = Obstacle("VolumeNotFound", "there is no volume claim results")
+    for before in (Memory(), memory()):
+        assert decide(plan_of(), before, Observed(obstacle=obstacle), NOW) == Wait("Blocked")
 
 
 def test_a_ready_leader_of_another_attempt_opens_nothing(plan_of, replica):
@@ -69,28 +69,32 @@ def test_a_failed_leader_opens_nothing(plan_of, replica):
 
 def test_a_group_is_formed_when_all_were_ready(plan_of, replica):
     some = (replica("master-0", "ready"), replica("worker-0", "ready"))
-    late = decide(plan_of(), memory("released"), Observed(replicas=some), NOW)
+    late = decide(plan_of(), memory(), Observed(replicas=some), NOW)
     assert late == Act(create=WORKERS[1:])
     seen = Observed(replicas=(*some, replica("worker-1", "ready")))
-    decision = decide(plan_of(), memory("released"), seen, NOW)
+    decision = decide(plan_of(), memory(), seen, NOW)
     assert isinstance(decision, Claim)
     assert decision.memory.group == "formed"
     assert decide(plan_of(), decision.memory, seen, NOW) == Wait("Running")
 
 
-def test_a_stage_of_one_replica_is_formed_when_it_is_ready(plan_of, replica):
+def test_a_stage_of_one_replica_runs_when_it_is_ready(plan_of, replica):
     seen = Observed(replicas=(replica("prepare-0", "ready"),))
-    decision = decide(plan_of(), memory(stage="prepare"), seen, NOW)
-    assert isinstance(decision, Claim)
-    assert decision.memory.group == "formed"
+    assert decide(plan_of(), memory(stage="prepare"), seen, NOW + 999) == Wait("Running")
+
+
+def test_without_a_bound_a_group_may_wait_for_ever(plan_of, replica):
+    seen = Observed(replicas=(replica("master-0", "pending"),))
+    decision = decide(plan_of(startup_seconds=None), memory(), seen, NOW + 1e6)
+    assert decision == Wait("MasterStarting", None)
 
 
 @pytest.mark.parametrize(("seconds", "late"), [(30.0, False), (30.1, True)])
 def test_a_replica_that_does_not_get_ready_in_time_is_a_fault(plan_of, replica, seconds, late):
-    stuck = replica("worker-1", "pending", reason="Unschedulable", created_at=NOW + 1)
+    stuck = replica("worker-1", "pending", reason="Unschedulable", created_at=NOW)
     others = (replica("master-0", "ready"), replica("worker-0", "ready"))
     seen = Observed(replicas=(*others, stuck))
-    decision = decide(plan_of(), memory("released"), seen, NOW + 1 + seconds)
+    decision = decide(plan_of(), memory(), seen, NOW + seconds)
     assert isinstance(decision, Claim) == late
     if isinstance(decision, Claim):
         fault = decision.memory.last_fault

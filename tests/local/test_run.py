@@ -36,7 +36,7 @@ def test_the_end_of_a_run_tells_what_a_person_wants_to_know(undisturbed):
 
 def test_workers_start_after_the_master_is_ready(undisturbed):
     text = undisturbed.output_text
-    assert text.index("master ready") < text.index("worker-0 started")
+    assert text.index("master-0 started") < text.index("worker-0 started")
 
 
 def test_a_second_run_finds_its_finished_record(undisturbed):

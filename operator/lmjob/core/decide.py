@@ -147,7 +147,7 @@ def _go_on(plan: JobPlan, memory: Memory, observed: Observed, seen: Seen, now: f
         return Wait("Blocked") if observed.obstacle else Act(create=create)
     if notes.worth_noting(memory, seen, now):
         return Claim(notes.noted(memory, seen, now))
-    if memory.group == "formed":
+    if startup.is_running(memory, seen):
         return Wait("Running")
     reason: WaitReason = "WorkersStarting" if startup.released(seen) else "MasterStarting"
     return Wait(reason, startup.deadline(plan, memory))

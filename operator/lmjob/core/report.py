@@ -162,7 +162,8 @@ def _group(plan: JobPlan, memory: Memory, seen: Seen | None) -> Iterator[Conditi
 def _kstatus(memory: Memory, seen: Seen | None, hindrance: Hindrance | None) -> Iterator[Condition]:
     """Ready as `kubectl wait` and Flux read a batch Job: running well, done or resting."""
     failed = memory.outcome == "failed"
-    settled = memory.outcome is not None or (bool(memory.attempt) and memory.group == "formed")
+    running = seen is not None and startup.is_running(memory, seen)
+    settled = memory.outcome is not None or running
     reason, message = hindrance or (_activity(memory, seen), _failure(memory)[1])
     yield Condition("Ready", settled and not failed, reason, message)
     yield Condition("Reconciling", not settled, reason, "" if failed else message)
@@ -186,9 +187,13 @@ def _stuck(replica: Replica) -> Hindrance | None:
 def _activity(memory: Memory, seen: Seen | None) -> ConditionReason:
     if memory.outcome is not None:
         return _failure(memory)[0] if memory.outcome == "failed" else _RESTING[memory.outcome]
-    if memory.attempt and memory.group == "gated" and seen is not None and startup.released(seen):
+    if seen is None:
+        return "Pending"
+    if startup.is_running(memory, seen):
+        return "Running"
+    if memory.group == "gated" and startup.released(seen):
         return "WorkersStarting"
-    return _ACTIVITY[memory.group] if memory.attempt else "Pending"
+    return _ACTIVITY[memory.group]
 
 
 _RESTING: Mapping[str, ConditionReason] = {"complete": "Finished", "suspended": "Suspended"}

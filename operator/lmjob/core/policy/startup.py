@@ -25,10 +25,20 @@ def released(seen: Seen) -> bool:
 
 
 def group_state(memory: Memory, seen: Seen) -> GroupState:
-    """How far the group has come; it never goes back."""
-    if memory.group == "gated" and not seen.missing and all(map(has_started, seen.members)):
+    """How far the group has come; it never goes back. A group of one has nothing to form."""
+    if memory.group == "gated" and seen.stage.followers and _all_started(seen):
         return "formed"
     return memory.group
+
+
+def is_running(memory: Memory, seen: Seen) -> bool:
+    """All replicas of the group have started."""
+    alone = memory.group == "gated" and not seen.stage.followers
+    return memory.group == "formed" or (alone and _all_started(seen))
+
+
+def _all_started(seen: Seen) -> bool:
+    return not seen.missing and all(map(has_started, seen.members))
 
 
 def may_create(memory: Memory, seen: Seen) -> tuple[ReplicaKey, ...]:
@@ -51,7 +61,7 @@ def deadline(plan: JobPlan, memory: Memory) -> float | None:
 def overdue(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> tuple[Fault, ...]:
     """A fault for each replica that did not start in time; none once the group has formed."""
     until = deadline(plan, memory)
-    if memory.group != "gated" or until is None or now <= until:
+    if memory.group != "gated" or until is None or now <= until or is_running(memory, seen):
         return ()
     late = [
         (r.key, f"{r.state}{f' ({r.reason})' if r.reason else ''}")
