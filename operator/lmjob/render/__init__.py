@@ -2,14 +2,15 @@
 
 manifests   one function for each kind of object; the only door
 template    jinja2 templates and the check that a text never became structure
-allowed     the closed list of fields that an object of a job may have
+podvalues   what stands in the template of a pod
+allowed     the closed list of fields that an object of a job may have, written with `closed`
 volumes     where claims and the pod's own folders are mounted
 literal     texts of a user that the kubelet must not expand
 
 Pure: values in, values out. Callers: `lmjob.kube` and `lmjob render`.
 """
 
-from lmjob.render.allowed import NotAllowedError
+from lmjob.render.closed import NotAllowedError
 from lmjob.render.manifests import config_map, owner_reference, pod, service
 from lmjob.render.template import ShapeError
 

@@ -1,19 +1,234 @@
 """The closed list: fields that an object of a job may have, and values where only some are right.
 
 The last check before an object is sent, on the whole object and after everything was merged, so
-that no way of putting a pod together can get past it.
+that no way of putting it together gets past. What is not listed here is not allowed: no way to the
+host, to other namespaces, to more rights or to other programs than the trainer's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ipaddress
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+from lmjob.api import names
+from lmjob.api.spec.pods import UNSAFE_ANNOTATIONS
+from lmjob.render import volumes
+from lmjob.render.closed import (
+    Check,
+    NotAllowedError,
+    any_text,
+    each,
+    fields,
+    flag,
+    mapping,
+    number,
+    only,
+    text,
+    the_one,
+    where,
+)
+from lmjob.render.literal import is_literal
+from lmtrainer.contract.environment import FORBIDDEN_PREFIXES
 
-class NotAllowedError(Exception):
-    """An object has a field, or a value, that no object of a job has; it may not be sent."""
+TEXTS = mapping(text, any_text)
 
 
-def check(obj: dict[str, Any]) -> dict[str, Any]:
-    """The same object, or NotAllowedError."""
-    return obj
+def check(found: dict[str, Any]) -> dict[str, Any]:
+    """The same object; NotAllowedError if anything in it is not allowed."""
+    kind = str(found.get("kind"))
+    if kind not in _KINDS:
+        raise NotAllowedError("kind", kind, f"must be one of {', '.join(_KINDS)}")
+    _KINDS[kind](found, kind)
+    return found
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_mount_path(value: str) -> bool:
+    own = (volumes.CONFIG_FOLDER, volumes.NODE_FOLDER, volumes.TMP_FOLDER, volumes.SHM_FOLDER)
+    head, _, claim = value.rpartition("/")
+    return value in own or (head == volumes.CLAIMS_FOLDER and claim not in ("", ".", ".."))
+
+
+LITERAL = where(is_literal, "would be expanded by the kubelet")
+
+OWNER = fields(
+    {
+        "apiVersion": only(names.API_VERSION),
+        "kind": only(names.KIND),
+        "name": text,
+        "uid": text,
+        "controller": only(True),
+    }
+)
+METADATA: Mapping[str, Check] = {
+    "name": text,
+    "namespace": text,
+    "labels": TEXTS,
+    "ownerReferences": the_one(OWNER),
+}
+ANNOTATIONS = mapping(
+    where(lambda key: not key.startswith(UNSAFE_ANNOTATIONS), "weakens the pod's protection"),
+    any_text,
+)
+
+REQUIREMENTS = each(fields({"key": text, "operator": text}, {"values": each(any_text)}))
+NODE_TERMS = fields({"matchExpressions": REQUIREMENTS})
+POD_TERM = fields(
+    {
+        "labelSelector": fields({}, {"matchLabels": TEXTS, "matchExpressions": REQUIREMENTS}),
+        "topologyKey": text,
+    }
+)
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+POD_AFFINITY = fields(
+    {},
+    {
+        _REQUIRED: each(POD_TERM),
+        _PREFERRED: each(fields({"weight": number, "podAffinityTerm": POD_TERM})),
+    },
+)
+NODE_AFFINITY = fields(
+    {},
+    {
+        _REQUIRED: fields({"nodeSelectorTerms": each(NODE_TERMS)}),
+        _PREFERRED: each(fields({"weight": number, "preference": NODE_TERMS})),
+    },
+)
+AFFINITY = fields(
+    {},
+    {"nodeAffinity": NODE_AFFINITY, "podAffinity": POD_AFFINITY, "podAntiAffinity": POD_AFFINITY},
+)
+TOLERATION = fields(
+    {},
+    {
+        "key": any_text,
+        "operator": text,
+        "value": any_text,
+        "effect": text,
+        "tolerationSeconds": number,
+    },
+)
+
+VOLUME = fields(
+    {"name": text},
+    {
+        "persistentVolumeClaim": fields({"claimName": text, "readOnly": flag}),
+        "configMap": fields({"name": text, "items": each(fields({"key": text, "path": text}))}),
+        "emptyDir": fields({}, {"medium": only("Memory"), "sizeLimit": text}),
+    },
+    one_of=("persistentVolumeClaim", "configMap", "emptyDir"),
+)
+MOUNT = fields(
+    {"name": text, "mountPath": where(_is_mount_path, "is no folder for a volume")},
+    {"readOnly": flag},
+)
+PROBE = fields(
+    {
+        "httpGet": fields({"path": text, "port": number}),
+        "periodSeconds": number,
+        "timeoutSeconds": number,
+        "failureThreshold": number,
+    }
+)
+VARIABLE = fields(
+    {
+        "name": where(
+            lambda name: bool(name) and not name.startswith(FORBIDDEN_PREFIXES),
+            "changes what code every process of the pod loads",
+        ),
+        "value": LITERAL,
+    }
+)
+CONTAINER = fields(
+    {
+        "name": only("trainer"),
+        "image": text,
+        "imagePullPolicy": only("IfNotPresent"),
+        "command": only(["lmtrainer"]),
+        "args": each(LITERAL),
+        "env": each(VARIABLE),
+        "ports": each(fields({"name": text, "containerPort": number})),
+        "readinessProbe": PROBE,
+        "livenessProbe": PROBE,
+        "resources": fields({}, {"requests": TEXTS, "limits": TEXTS}),
+        "securityContext": fields(
+            {
+                "allowPrivilegeEscalation": only(False),
+                "readOnlyRootFilesystem": only(True),
+                "capabilities": only({"drop": ["ALL"]}),
+            }
+        ),
+        "terminationMessagePath": only(volumes.TERMINATION_LOG),
+        "terminationMessagePolicy": only("File"),
+        "volumeMounts": each(MOUNT),
+    }
+)
+POD_SPEC = fields(
+    {
+        "hostname": text,
+        "restartPolicy": only("Never"),
+        "terminationGracePeriodSeconds": number,
+        "automountServiceAccountToken": only(False),
+        "enableServiceLinks": only(False),
+        "securityContext": fields(
+            {
+                "runAsNonRoot": only(True),
+                "runAsUser": only(volumes.USER),
+                "runAsGroup": only(volumes.USER),
+                "fsGroup": only(volumes.USER),
+                "fsGroupChangePolicy": only("OnRootMismatch"),
+                "seccompProfile": only({"type": "RuntimeDefault"}),
+            }
+        ),
+        "containers": the_one(CONTAINER),
+        "volumes": each(VOLUME),
+    },
+    {
+        "hostAliases": each(
+            fields({"ip": where(_is_address, "is no address"), "hostnames": each(text)})
+        ),
+        "imagePullSecrets": each(fields({"name": text})),
+        "nodeSelector": TEXTS,
+        "affinity": AFFINITY,
+        "tolerations": each(TOLERATION),
+        "priorityClassName": text,
+        "runtimeClassName": text,
+    },
+)
+SERVICE_SPEC = fields(
+    {
+        "clusterIP": only("None"),
+        "publishNotReadyAddresses": only(True),
+        "selector": fields({names.LABEL_UID: text, names.LABEL_ROLE: only("master")}),
+        "ports": each(fields({"name": text, "port": number})),
+    }
+)
+
+
+def _object(kind: str, metadata: Mapping[str, Check], **own: Check) -> Check:
+    head = {"apiVersion": only("v1"), "kind": only(kind), "metadata": fields(metadata)}
+    return fields({**head, **own})
+
+
+_KINDS: Mapping[str, Check] = MappingProxyType(
+    {
+        "Pod": _object("Pod", {**METADATA, "annotations": ANNOTATIONS}, spec=POD_SPEC),
+        "Service": _object("Service", METADATA, spec=SERVICE_SPEC),
+        "ConfigMap": _object(
+            "ConfigMap",
+            METADATA,
+            immutable=only(True),
+            data=fields({volumes.PLAN_FILE: text, volumes.CONFIG_FILE: text}),
+        ),
+    }
+)

@@ -16,19 +16,16 @@ from lmjob.render.literal import literal
 from lmtrainer.config import document
 from lmtrainer.contract.arguments import launch_arguments
 
-USER = 65532
-"""User and group of every process of a job, and group of what it writes."""
-
 LOST_NODE_SECONDS = 30
 """How long a pod stays bound to a node that does not answer."""
 
 SCRATCH: Mapping[str, str] = MappingProxyType(
     {
-        "HOME": "/tmp",
-        "HF_HOME": "/tmp/huggingface",
-        "MPLCONFIGDIR": "/tmp/matplotlib",
-        "TORCHINDUCTOR_CACHE_DIR": "/tmp/torchinductor",
-        "TRITON_CACHE_DIR": "/tmp/triton",
+        "HOME": volumes.TMP_FOLDER,
+        "HF_HOME": f"{volumes.TMP_FOLDER}/huggingface",
+        "MPLCONFIGDIR": f"{volumes.TMP_FOLDER}/matplotlib",
+        "TORCHINDUCTOR_CACHE_DIR": f"{volumes.TMP_FOLDER}/torchinductor",
+        "TRITON_CACHE_DIR": f"{volumes.TMP_FOLDER}/triton",
     }
 )
 """Where libraries may write: the root file system is read-only. A user's own variables win."""
@@ -63,7 +60,7 @@ def pod_values(
         **_placement(settings),
         "grace_seconds": int(plan.grace_seconds),
         "host_aliases": [{"ip": alias, "hostnames": [host]}] if alias else None,
-        "user": USER,
+        "user": volumes.USER,
         "image": plan.image,
         "arguments": _arguments(stage),
         "variables": _variables(plan, stage, replica, attempt, mounts),
@@ -72,6 +69,8 @@ def pod_values(
         "config_file": volumes.CONFIG_FILE,
         "config_folder": volumes.CONFIG_FOLDER,
         "node_folder": volumes.NODE_FOLDER,
+        "tmp_folder": volumes.TMP_FOLDER,
+        "shm_folder": volumes.SHM_FOLDER,
         "termination_log": volumes.TERMINATION_LOG,
         "master_port": names.MASTER_PORT,
         "status_port": names.STATUS_PORT,

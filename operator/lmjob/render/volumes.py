@@ -18,7 +18,12 @@ CONFIG_FOLDER = "/etc/lmtrainer"
 CONFIG_FILE = "config.json"
 PLAN_FILE = "plan.json"
 NODE_FOLDER = "/run/lmtrainer"
+TMP_FOLDER = "/tmp"
+SHM_FOLDER = "/dev/shm"
 TERMINATION_LOG = "/dev/termination-log"
+
+USER = 65532
+"""User and group of every process of a job, and group of what it writes into volumes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from lmtrainer.config.mistakes import Mistake, key_place, show
 from lmtrainer.config.schema import required, setting
 
 # Annotations that switch a pod's protection off.
-_UNSAFE_ANNOTATIONS = ("container.apparmor.security.", "container.seccomp.security.", "seccomp.")
+UNSAFE_ANNOTATIONS = ("container.apparmor.security.", "container.seccomp.security.", "seccomp.")
 
 
 def _none() -> Mapping[str, str]:
@@ -107,7 +107,7 @@ def _owned_key_mistakes(where: str, key: str) -> Iterator[Mistake]:
     prefix = key.rpartition("/")[0]
     if prefix == GROUP or prefix.endswith(f".{GROUP}"):
         yield Mistake(where, "", f"{GROUP}/ is the operator's own", "choose another prefix")
-    if key.startswith(_UNSAFE_ANNOTATIONS):
+    if key.startswith(UNSAFE_ANNOTATIONS):
         yield Mistake(where, "", "is not allowed: it weakens the pod's protection", "remove it")
 
 
