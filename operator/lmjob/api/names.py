@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Literal, get_args
 
+from lmjob import __version__
+
 GROUP = "lmtraining.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -25,6 +27,9 @@ SHORT_NAME = "lmj"
 
 MANAGER = "lmjob-operator"
 """Field manager, event source and value of the managed-by label."""
+
+DEFAULT_TRAINER_IMAGE = f"lmtrainer:{__version__}"
+"""Image of the pods of a job that names none, unless the operator was told of another."""
 
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_JOB = f"{GROUP}/job-name"

@@ -22,6 +22,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "run": "lmjob.cli.run",
         "validate": "lmjob.cli.validate",
         "plan": "lmjob.cli.plan",
+        "render": "lmjob.cli.render",
     }
 )
 
