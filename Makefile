@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 PROJECTS := pyproject.toml constraints.txt operator/pyproject.toml trainer_image/pyproject.toml
 
-.PHONY: help demo test test-fast verify format bench clean
+.PHONY: help demo test test-fast verify format crd bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ verify: $(VENV)/verify.installed  ## format, lint, types, import contracts
 format: $(VENV)/verify.installed  ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+crd: $(VENV)/demo.installed  ## write manifests/crd anew, from the classes of the specification
+	$(BIN)/python -m lmjob.crd > manifests/crd/lmtrainingjobs.yaml
 
 bench: $(VENV)/bench.installed  ## the trainer beside HF Trainer, in one run
 	$(BIN)/python -m tests.benchmarks train

@@ -159,7 +159,10 @@ def _read_list(
         needed = f"needs at least {rule.min_items} item{'s' if rule.min_items > 1 else ''}"
         mistakes.append(Mistake(path, show(raw), needed, rule.way_out))
         return ()
-    item_rule = dataclasses.replace(rule, min_items=0)
+    if rule.max_items and len(raw) > rule.max_items:
+        mistakes.append(Mistake(path, show(raw), f"takes at most {rule.max_items} items"))
+        return ()
+    item_rule = dataclasses.replace(rule, min_items=0, max_items=0)
     return tuple(
         _read_item(kind, item, f"{path}[{index}]", item_rule, mistakes)
         for index, item in enumerate(raw)
@@ -176,6 +179,10 @@ def _read_mapping(
 ) -> Mapping[str, Any]:
     if not isinstance(raw, Mapping):
         mistakes.append(Mistake(path, show(raw), "must be an object"))
+        return types.MappingProxyType({})
+    if rule.max_items and len(raw) > rule.max_items:
+        fault = f"takes at most {rule.max_items} entries, has {len(raw)}"
+        mistakes.append(Mistake(path, "", fault))
         return types.MappingProxyType({})
     values = {}
     for key, item in raw.items():

@@ -63,7 +63,9 @@ class EvaluateConfig:
     every_steps: int | None = setting(
         None, "evaluate each so many steps; left out, only at the end", minimum=1
     )
-    fill: tuple[str, ...] = setting(tuple, "sentences with [MASK] that the trained model fills in")
+    fill: tuple[str, ...] = setting(
+        tuple, "sentences with [MASK] that the trained model fills in", max_items=100
+    )
 
     def mistakes(self) -> Iterator[Mistake]:
         for index, text in enumerate(self.fill):
@@ -125,6 +127,7 @@ class RunConfig:
     phases: tuple[Phase, ...] = required(
         "phases of training, in order",
         min_items=1,
+        max_items=100,
         way_out="give at least one, such as phases: [{name: main, steps: 9000}]",
     )
     optimizer: OptimizerConfig = setting(OptimizerConfig, "the optimizer")

@@ -38,6 +38,8 @@ class Rule:
     pattern: str | None = None
     pattern_help: str = ""
     min_items: int = 0
+    max_items: int = 0
+    """Most items of a list or entries of an object; 0 for no bound."""
     way_out: str = ""
 
 

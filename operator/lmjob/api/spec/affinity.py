@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
-from lmjob.api.spec.syntax import is_label_key, label_mistakes
+from lmjob.api.spec.syntax import (
+    LABEL_HELP,
+    LABEL_KEY,
+    LABEL_KEY_HELP,
+    LABEL_VALUE,
+    is_label_key,
+    key_mistakes,
+    labels,
+)
 from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.schema import required, setting
 
@@ -20,13 +27,21 @@ from lmtrainer.config.schema import required, setting
 class Requirement:
     """A condition on one label."""
 
-    key: str = required("key of the label")
+    key: str = required(
+        "key of the label", pattern=LABEL_KEY, pattern_help=LABEL_KEY_HELP, way_out="such as pool"
+    )
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"] = required("comparison")
-    values: tuple[str, ...] = setting(tuple, "what the label is compared with")
+    values: tuple[str, ...] = setting(
+        tuple,
+        "what the label is compared with",
+        max_items=64,
+        pattern=LABEL_VALUE,
+        pattern_help=LABEL_HELP,
+    )
 
     def mistakes(self) -> Iterator[Mistake]:
         if not is_label_key(self.key):
-            yield Mistake("key", show(self.key), "is not a label key", "such as pool")
+            yield Mistake("key", show(self.key), LABEL_KEY_HELP, "such as pool")
         needs_none = self.operator in ("Exists", "DoesNotExist")
         if needs_none == bool(self.values):
             rule = f"{self.operator} takes {'no' if needs_none else 'at least one'} value"
@@ -37,14 +52,14 @@ class Requirement:
 class Terms:
     """Conditions that hold together."""
 
-    match_expressions: tuple[Requirement, ...] = required("conditions", min_items=1)
+    match_expressions: tuple[Requirement, ...] = required("conditions", min_items=1, max_items=8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlternativeTerms:
     """Groups of conditions, one of which must hold."""
 
-    node_selector_terms: tuple[Terms, ...] = required("alternatives", min_items=1)
+    node_selector_terms: tuple[Terms, ...] = required("alternatives", min_items=1, max_items=8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +78,7 @@ class NodeAffinity:
         None, "must hold"
     )
     preferred_during_scheduling_ignored_during_execution: tuple[WeightedTerms, ...] = setting(
-        tuple, "wishes"
+        tuple, "wishes", max_items=8
     )
 
 
@@ -71,11 +86,13 @@ class NodeAffinity:
 class LabelSelector:
     """Pods of the job's namespace with these labels."""
 
-    match_labels: Mapping[str, str] = setting(lambda: MappingProxyType({}), "labels that they have")
-    match_expressions: tuple[Requirement, ...] = setting(tuple, "conditions on their labels")
+    match_labels: Mapping[str, str] = labels("labels that they have")
+    match_expressions: tuple[Requirement, ...] = setting(
+        tuple, "conditions on their labels", max_items=8
+    )
 
     def mistakes(self) -> Iterator[Mistake]:
-        yield from label_mistakes("matchLabels", self.match_labels)
+        yield from key_mistakes("matchLabels", self.match_labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +100,11 @@ class PodTerm:
     """Near, or away from, other pods."""
 
     label_selector: LabelSelector = required("which pods")
-    topology_key: str = required("what counts as near, such as kubernetes.io/hostname")
+    topology_key: str = required(
+        "what counts as near, such as kubernetes.io/hostname",
+        pattern=LABEL_KEY,
+        pattern_help=LABEL_KEY_HELP,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +120,10 @@ class PodAffinity:
     """Other pods on the node."""
 
     required_during_scheduling_ignored_during_execution: tuple[PodTerm, ...] = setting(
-        tuple, "must hold"
+        tuple, "must hold", max_items=8
     )
     preferred_during_scheduling_ignored_during_execution: tuple[WeightedPodTerm, ...] = setting(
-        tuple, "wishes"
+        tuple, "wishes", max_items=8
     )
 
 

@@ -70,7 +70,7 @@ class Metadata:
 
     name: str = required(
         "name of the job",
-        pattern=rf"(?=.{{1,{MAX_JOB_NAME}}}\Z)[a-z]([-a-z0-9]*[a-z0-9])?",
+        pattern=rf"[a-z]([-a-z0-9]{{0,{MAX_JOB_NAME - 2}}}[a-z0-9])?",
         pattern_help=f"must be at most {MAX_JOB_NAME} lower-case letters, digits and '-', "
         "beginning with a letter",
         way_out="names of pods and services are made from it and must fit 63 characters",

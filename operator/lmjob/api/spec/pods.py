@@ -21,7 +21,7 @@ from lmjob.api.spec.syntax import (
     SUBDOMAIN_HELP,
     is_label_key,
     key_mistakes,
-    label_mistakes,
+    labels,
 )
 from lmjob.api.spec.variables import EnvVar, repeated_names
 from lmtrainer.config.mistakes import Mistake, key_place, show
@@ -77,13 +77,15 @@ class PodSettings:
     resources: Resources = setting(Resources, "CPU, memory and devices")
     shared_memory: Quantity | None = setting(None, "size of /dev/shm, such as 16Gi")
     image_pull_secrets: tuple[SecretReference, ...] = setting(
-        tuple, "Secrets with which the image is pulled"
+        tuple, "Secrets with which the image is pulled", max_items=16
     )
-    node_selector: Mapping[str, str] = setting(_none, "labels that the node must have")
-    tolerations: tuple[Toleration, ...] = setting(tuple, "taints that the pod may live with")
+    node_selector: Mapping[str, str] = labels("labels that the node must have")
+    tolerations: tuple[Toleration, ...] = setting(
+        tuple, "taints that the pod may live with", max_items=64
+    )
     affinity: Affinity | None = setting(None, "which nodes are preferred or needed")
-    labels: Mapping[str, str] = setting(_none, "more labels of the pod")
-    annotations: Mapping[str, str] = setting(_none, "more annotations of the pod")
+    labels: Mapping[str, str] = labels("more labels of the pod")
+    annotations: Mapping[str, str] = setting(_none, "more annotations of the pod", max_items=64)
     priority_class_name: str | None = setting(
         None, "PriorityClass of the pod", pattern=SUBDOMAIN, pattern_help=SUBDOMAIN_HELP
     )
@@ -95,8 +97,8 @@ class PodSettings:
         if self.shared_memory is not None and not self.shared_memory.amount:
             rule = "must be > 0"
             yield Mistake("sharedMemory", self.shared_memory, rule, "leave it out for the default")
-        yield from label_mistakes("nodeSelector", self.node_selector)
-        yield from label_mistakes("labels", self.labels)
+        yield from key_mistakes("nodeSelector", self.node_selector)
+        yield from key_mistakes("labels", self.labels)
         yield from key_mistakes("annotations", self.annotations)
         for field, keys in (("labels", self.labels), ("annotations", self.annotations)):
             for key in keys:
@@ -115,7 +117,9 @@ def _owned_key_mistakes(where: str, key: str) -> Iterator[Mistake]:
 class PodFields(PodSettings):
     """The same with the user's own environment variables."""
 
-    env: tuple[EnvVar, ...] = setting(tuple, "environment variables, taken literally")
+    env: tuple[EnvVar, ...] = setting(
+        tuple, "environment variables, taken literally", max_items=100
+    )
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from super().mistakes()

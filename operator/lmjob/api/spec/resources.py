@@ -28,10 +28,14 @@ class Resources:
     """Requests are kept free for the pod; limits are the most that it gets."""
 
     requests: Mapping[str, Quantity] = setting(
-        lambda: MappingProxyType({}), "what is kept free, such as {cpu: 2, memory: 8Gi}"
+        lambda: MappingProxyType({}),
+        "what is kept free, such as {cpu: 2, memory: 8Gi}",
+        max_items=32,
     )
     limits: Mapping[str, Quantity] = setting(
-        lambda: MappingProxyType({}), "the most that it gets, such as {nvidia.com/gpu: 8}"
+        lambda: MappingProxyType({}),
+        "the most that it gets, such as {nvidia.com/gpu: 8}",
+        max_items=32,
     )
 
     def mistakes(self) -> Iterator[Mistake]:
