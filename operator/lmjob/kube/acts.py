@@ -1,0 +1,166 @@
+"""Carries out what was decided: creates and deletes a job's objects, writes its status, tells.
+
+Every write may be repeated: names are computed, deletes name a UID, the status names the state that
+it replaces. Caller: `look`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from lmjob.api import names
+from lmjob.core.decide import Act
+from lmjob.core.events import Event
+from lmjob.core.memory import Memory
+from lmjob.core.plan.shapes import JobPlan, ReplicaPlan, StagePlan
+from lmjob.core.report import Status
+from lmjob.core.words import timestamp
+from lmjob.kube.client import Client
+from lmjob.kube.errors import AlreadyExists, Refused
+from lmjob.kube.kinds import CONFIG_MAPS, EVENTS, JOBS, PODS, SERVICES, Kind
+from lmjob.kube.observe import sight
+from lmjob.kube.progress import leader_of
+from lmjob.kube.view import Object, View
+from lmjob.render import manifests
+from lmtrainer.config import document
+
+ROUTINE = frozenset({"AttemptStarted", "StageStarted", "GroupFormed", "Suspending"})
+"""Events that the conditions tell as well, at no write of their own."""
+
+MAX_NOTE = 1024
+"""Longest message of an Event, in characters."""
+
+
+class TakenError(Refused):
+    """An object of a computed name is there and belongs to somebody else."""
+
+
+class Acts:
+    """Writes to the API server, and keeps the view in step with their answers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def claim(self, view: View, plan: JobPlan, memory: Memory, status: Status) -> None:
+        """Store claims if the job is still as it was read; the plan is frozen beside the first one.
+        Raises Conflict."""
+        if memory.attempt and not view.recall().memory.attempt:
+            await asyncio.gather(self.write(view, memory, status), self._freeze(view, plan))
+        else:
+            await self.write(view, memory, status)
+
+    async def write(self, view: View, memory: Memory, status: Status) -> None:
+        """Replace the status."""
+        body = view.document(memory, document(memory), status)
+        stored = await self._client.replace_status(JOBS, view.namespace, view.name, body)
+        view.take_body(stored)
+        view.written_at = time.time()
+        if status.get("progress"):
+            view.progress_at = view.written_at
+
+    async def act(self, view: View, plan: JobPlan, memory: Memory, act: Act) -> None:
+        """End and create replicas. Raises Refused with the server's words."""
+        ends = [self._end(view, uid, 0) for uid in act.force]
+        ends += [self._end(view, uid, round(act.grace_seconds)) for uid in act.delete]
+        await asyncio.gather(*ends)
+        if act.create:
+            stage = plan.stage(memory.stage)
+            wanted = [replica for replica in stage.replicas if replica.key in act.create]
+            await self._create(view, plan, memory, stage, wanted)
+
+    async def tell(self, view: View, told: Iterable[Event]) -> None:
+        """Post events about the job."""
+        for event in told:
+            if event.reason not in ROUTINE:
+                await self._client.create(EVENTS, view.namespace, _event(view, event, time.time()))
+
+    async def _create(
+        self,
+        view: View,
+        plan: JobPlan,
+        memory: Memory,
+        stage: StagePlan,
+        wanted: Iterable[ReplicaPlan],
+    ) -> None:
+        await self._freeze(view, plan)
+        leader = leader_of(view, plan, memory)
+        ip = leader.ip if leader else None
+        made: list[Any] = [self._pod(view, plan, memory, replica, ip) for replica in wanted]
+        if stage.followers:
+            made.append(self._ensure(view, SERVICES, manifests.service(plan)))
+        faults = await asyncio.gather(*made, return_exceptions=True)
+        for fault in faults:
+            if isinstance(fault, BaseException):
+                raise fault
+
+    async def _freeze(self, view: View, plan: JobPlan) -> None:
+        await self._ensure(view, CONFIG_MAPS, manifests.config_map(plan))
+
+    async def _ensure(self, view: View, kind: Kind, body: Object) -> None:
+        name = str(body["metadata"]["name"])
+        if name not in view.stored:
+            await self._make(view, kind, body)
+            view.stored.add(name)
+
+    async def _pod(
+        self, view: View, plan: JobPlan, memory: Memory, replica: ReplicaPlan, ip: str | None
+    ) -> None:
+        body = manifests.pod(plan, memory.stage, replica, memory.attempt, master_ip=ip)
+        made = await self._make(view, PODS, body)
+        found = sight(made)
+        if found is not None:
+            view.sightings.setdefault(found.replica.uid, found)
+
+    async def _make(self, view: View, kind: Kind, body: Object) -> Object:
+        """Create an object, or find that it is there and the job's own."""
+        name = str(body["metadata"]["name"])
+        try:
+            return await self._client.create(kind, view.namespace, body)
+        except AlreadyExists:
+            there = await self._client.get(kind, view.namespace, name) or {}
+            owners = there.get("metadata", {}).get("ownerReferences") or ()
+            if there and not any(owner.get("uid") == view.uid for owner in owners):
+                told = f"{kind.kind} {name} is there and belongs to something else; remove it"
+                raise TakenError(told) from None
+            return there
+
+    async def _end(self, view: View, uid: str, grace_seconds: int) -> None:
+        found = view.sightings.get(uid)
+        if found is None:
+            return
+        replica = found.replica
+        name = names.replica_name(
+            view.name, view.uid, replica.attempt, replica.key.role, replica.key.index
+        )
+        there = await self._client.delete(
+            PODS, view.namespace, name, uid=uid, grace_seconds=grace_seconds
+        )
+        if not there:
+            view.sightings.pop(uid, None)
+
+
+def _event(view: View, event: Event, now: float) -> Object:
+    when = timestamp(now)
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{view.name}.", "namespace": view.namespace},
+        "involvedObject": {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "name": view.name,
+            "namespace": view.namespace,
+            "uid": view.uid,
+        },
+        "type": "Warning" if event.warning else "Normal",
+        "reason": event.reason,
+        "message": event.message[:MAX_NOTE],
+        "source": {"component": names.MANAGER},
+        "reportingComponent": names.MANAGER,
+        "firstTimestamp": when,
+        "lastTimestamp": when,
+        "count": 1,
+    }

@@ -1,0 +1,264 @@
+"""A look at one job: think, and carry out what was thought, until there is nothing left to do.
+
+The handler of the operator's queue. What is known of the job says whether there is anything to do;
+before anything is created or deleted, job and pods are read afresh and thought about once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from lmjob.api.names import LABEL_UID
+from lmjob.core.decide import Act, Claim, Wait
+from lmjob.core.memory import Memory
+from lmjob.core.observed import Obstacle
+from lmjob.core.plan.shapes import JobPlan
+from lmjob.core.report import Status, invalid
+from lmjob.kube import metrics, plans
+from lmjob.kube.acts import Acts
+from lmjob.kube.client import Client
+from lmjob.kube.errors import Conflict, NotFound, Refused
+from lmjob.kube.kinds import JOBS, PODS
+from lmjob.kube.observe import sight
+from lmjob.kube.obstacles import Obstacles
+from lmjob.kube.progress import Poller
+from lmjob.kube.view import View
+from lmjob.reconcile import Pass, think
+from lmtrainer.config import MistakesError
+
+PASSES = 12
+"""Of one look; what is left is for the next one."""
+WRITE_SECONDS = 1.0
+"""Least time between two writes of a job that claim nothing."""
+PROGRESS_SECONDS = 15.0
+"""Least time between two writes that change only the progress."""
+OBSTACLE_SECONDS = 5.0
+"""After so long an obstacle is looked at again."""
+
+
+class Looks:
+    """Looks at jobs. `views` is everybody's; a job that is not in it is read."""
+
+    def __init__(
+        self, client: Client, poller: Poller, views: dict[str, View], trainer_image: str
+    ) -> None:
+        self._client = client
+        self._poller = poller
+        self._views = views
+        self._image = trainer_image
+        self._acts = Acts(client)
+        self._obstacles = Obstacles(client)
+
+    async def look(self, key: str) -> float | None:
+        """Look at a job; the Unix time of the next look, None if only an event can matter."""
+        started = time.perf_counter()
+        try:
+            return await self._look(key)
+        finally:
+            metrics.observe_reconcile(time.perf_counter() - started)
+
+    async def _look(self, key: str) -> float | None:
+        view = self._views.get(key)
+        if view is None:
+            view = await self.read(key)
+        if view is None:
+            return None
+        view.refreshed = False
+        view.obstacle = None
+        for _ in range(PASSES):
+            if view.deleting or self._views.get(key) is not view:
+                return None
+            again, until = await self._pass(view)
+            if not again:
+                return until
+        return time.time()
+
+    async def read(self, key: str) -> View | None:
+        """Read job and pods afresh; None if the job is gone."""
+        namespace, _, name = key.partition("/")
+        body = await self._client.get(JOBS, namespace, name)
+        if body is None:
+            self._views.pop(key, None)
+            return None
+        view = self._views.get(key)
+        if view is None or view.uid != body["metadata"]["uid"]:
+            view = self._views[key] = View(key, body)
+        view.take_body(body)
+        labels = f"{LABEL_UID}={view.uid}"
+        found = await self._client.list_each(PODS, sight, namespace, labels=labels)
+        view.sightings = {s.replica.uid: s for s in found if s is not None}
+        view.refreshed = True
+        return view
+
+    async def _refresh(self, view: View) -> None:
+        """The same for a job that is known, both requests at once."""
+        labels = f"{LABEL_UID}={view.uid}"
+        body, found = await asyncio.gather(
+            self._client.get(JOBS, view.namespace, view.name),
+            self._client.list_each(PODS, sight, view.namespace, labels=labels),
+        )
+        if body is None or body["metadata"]["uid"] != view.uid:
+            self._views.pop(view.key, None)
+            return
+        view.take_body(body)
+        view.sightings = {s.replica.uid: s for s in found if s is not None}
+        view.refreshed = True
+
+    async def _pass(self, view: View) -> tuple[bool, float | None]:
+        """One pass: whether to go on at once, or else until when to wait."""
+        try:
+            plan = plans.planned(view, self._image)
+            if plan is None:
+                plan = await plans.frozen(self._client, view, self._image)
+            recalled = view.recall()
+        except MistakesError as error:
+            return False, await self._refuse(view, error)
+        memory = recalled.memory
+        found = think(plan, recalled, view.observed(), time.time())
+        if isinstance(found.decision, Wait) and await self._poller.ask(view, plan, memory):
+            _tell_first_step(view)
+            found = think(plan, recalled, view.observed(), time.time())
+        if not view.refreshed and _needs_certainty(found, memory):
+            await self._refresh(view)
+            return True, None
+        try:
+            return await self._carry_out(view, plan, memory, found)
+        except (Conflict, NotFound):
+            # Somebody wrote in between, or the job has gone: read again and think anew.
+            await self._refresh(view)
+            return True, None
+
+    async def _carry_out(
+        self, view: View, plan: JobPlan, memory: Memory, found: Pass
+    ) -> tuple[bool, float | None]:
+        decision = found.decision
+        if isinstance(decision, Wait):
+            return False, await self._wait(view, memory, found.status, decision)
+        if view.obstacle is None and _begins(decision, memory):
+            view.obstacle = await self._obstacles.find(view, plan, self._views.values())
+            if view.obstacle is not None:
+                return True, None
+        if isinstance(decision, Claim):
+            await self._acts.claim(view, plan, decision.memory, found.status)
+            _count(memory, decision.memory)
+            # Nothing can be there yet in the name of the first attempt, which is ours.
+            view.refreshed = view.refreshed or memory.attempt == 0
+            await self._acts.tell(view, found.told)
+            return True, None
+        try:
+            await self._acts.act(view, plan, memory, decision)
+        except Refused as error:
+            await self._blocked(view, plan, memory, error)
+            raise
+        view.refreshed = False
+        return True, None
+
+    async def _wait(
+        self, view: View, memory: Memory, status: Status, decision: Wait
+    ) -> float | None:
+        """Report, and say when the next look is due."""
+        times = [decision.until, await self._report(view, memory, status)]
+        if decision.reason == "Blocked":
+            times.append(time.time() + OBSTACLE_SECONDS)
+        if decision.reason == "Running":
+            times.append(max(view.progress_at, time.time() - 10.0) + PROGRESS_SECONDS)
+        return min((at for at in times if at is not None), default=None)
+
+    async def _report(self, view: View, memory: Memory, status: Status) -> float | None:
+        """Write the status if it says something new and the last write was not just now; else the
+        time at which it may be written."""
+        change = changed(view, status)
+        if change is None:
+            return None
+        spacing, since = (
+            (PROGRESS_SECONDS, view.progress_at)
+            if change == "progress"
+            else (WRITE_SECONDS, view.written_at)
+        )
+        if time.time() < since + spacing:
+            return since + spacing
+        await self._acts.write(view, memory, status)
+        return None
+
+    async def _refuse(self, view: View, error: MistakesError) -> float | None:
+        """Tell what is wrong with a specification; nothing else is done for the job."""
+        told = "; ".join(map(str, error.mistakes))
+        status = invalid(told[:MAX_TOLD], time.time(), view.status)
+        if not view.refreshed:
+            await self._refresh(view)
+        if changed(view, status) is not None:
+            await self._acts.write(view, Memory(), status)
+        return None
+
+    async def _blocked(self, view: View, plan: JobPlan, memory: Memory, error: Refused) -> None:
+        """Tell why nothing could be created; the queue tries again later."""
+        quota = "exceeded quota" in str(error)
+        obstacle = Obstacle("QuotaExceeded" if quota else "PodRefused", str(error)[:MAX_TOLD])
+        view.obstacle = obstacle
+        found = think(plan, view.recall(), view.observed(), time.time())
+        if not isinstance(found.decision, Claim):
+            await self._report(view, memory, found.status)
+
+
+MAX_TOLD = 8192
+"""Longest message of a condition, in characters."""
+
+
+def changed(view: View, new: Status) -> str | None:
+    """What a report would change: "progress", "state" or None."""
+    old = view.status
+    if {**old, **new, "progress": None} != {**old, "progress": None}:
+        return "state"
+    if old.get("observedGeneration") != view.generation:
+        return "state"
+    return "progress" if new.get("progress") != old.get("progress") else None
+
+
+def _needs_certainty(found: Pass, memory: Memory) -> bool:
+    """Whether a decision must be taken on fresh facts. The first claim needs none: nothing can
+    exist in the name of a job that was never begun, and the claim fails if it was."""
+    if isinstance(found.decision, Act):
+        return True
+    return isinstance(found.decision, Claim) and memory.attempt > 0
+
+
+def _begins(decision: Claim | Act, memory: Memory) -> bool:
+    """Something is about to be made that was not there before."""
+    if isinstance(decision, Claim):
+        return decision.memory.attempt > memory.attempt and memory.attempt == 0
+    return bool(decision.create) and memory.stage == "prepare"
+
+
+def _count(before: Memory, after: Memory) -> None:
+    fault = after.last_fault
+    if fault is not None and before.group == "failing" and after.attempt > before.attempt:
+        metrics.count_restart(fault.reason)
+
+
+def _tell_first_step(view: View) -> None:
+    progress = view.progress
+    if progress is None or progress.first_step_at is None or view.told_first_step:
+        return
+    view.told_first_step = True
+    if progress.attempt == 1:
+        metrics.first_step(progress.first_step_at - created_at(view.body))
+
+
+def created_at(body: Mapping[str, Any]) -> float:
+    """Unix time at which an object was created."""
+    return datetime.fromisoformat(str(body["metadata"]["creationTimestamp"])).timestamp()
+
+
+def counts(views: Iterable[View]) -> dict[str, int]:
+    """How many jobs are in each state, in the words of the Ready condition."""
+    found: dict[str, int] = {}
+    for view in views:
+        conditions = view.status.get("conditions") or ()
+        ready: Mapping[str, Any] = next((c for c in conditions if c.get("type") == "Ready"), {})
+        state = str(ready.get("reason") or "Pending")
+        found[state] = found.get(state, 0) + 1
+    return found

@@ -1,0 +1,154 @@
+"""The operator's process: settings, signals, the election, and what the leader does.
+
+`lmjob-operator`. Everything runs in one event loop; the leader's part is a task that is cancelled
+when the lease is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from lmjob import __version__
+from lmjob.kube import metrics
+from lmjob.kube.client import Client
+from lmjob.kube.credentials import Credentials, CredentialsError, load
+from lmjob.kube.desk import Desk
+from lmjob.kube.errors import RequestError
+from lmjob.kube.health import Health
+from lmjob.kube.http import serve
+from lmjob.kube.lease import LeaseSettings, elect
+from lmjob.kube.look import Looks
+from lmjob.kube.progress import Poller
+from lmjob.kube.queue import KeyedQueue
+from lmjob.kube.settings import Settings, SettingsError, read_settings
+from lmjob.kube.view import View
+from lmjob.kube.watch import watch
+from lmtrainer.contract.exits import ExitType
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; returns the exit code."""
+    try:
+        settings = read_settings(os.environ)
+        credentials = load(os.environ)
+    except (SettingsError, CredentialsError) as error:
+        print(f"lmjob-operator: {error}", file=sys.stderr)
+        return ExitType.USER_ERROR.code
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    asyncio.run(run(settings, credentials))
+    return ExitType.SUCCEEDED.code
+
+
+async def run(settings: Settings, credentials: Credentials) -> None:
+    """Stand by, lead, stand by again; ends when a signal asks for it."""
+    stop = asyncio.Event()
+    _obey_signals(stop)
+    health = Health(
+        resync_bound=max(120.0, 5 * settings.resync_seconds),
+        look_bound=max(120.0, 5 * settings.lease_seconds),
+    )
+    lease = LeaseSettings(
+        namespace=settings.lease_namespace or credentials.namespace,
+        name=settings.lease_name,
+        identity=settings.identity,
+        seconds=settings.lease_seconds,
+    )
+    async with (
+        serve(health, settings.http_port) as port,
+        Client(credentials, slots=2, deadline=settings.lease_seconds) as lease_client,
+    ):
+        _log.info("lmjob-operator %s answers on port %d", __version__, port)
+
+        async def lead() -> None:
+            try:
+                with health.leading():
+                    await Leader(settings, credentials, health, stop).lead()
+            finally:
+                _obey_signals(stop)  # kopf took them to itself
+
+        await _until(stop, elect(lease_client, lease, lead, on_look=health.looked))
+
+
+def _obey_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it ends or a stop is asked for."""
+    doing = asyncio.ensure_future(work)
+    asked = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({doing, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if doing.done():
+        doing.result()
+        return
+    doing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await doing
+
+
+class Leader:
+    """What the leader does: resync, watch, look. Everything that it knows goes with it."""
+
+    def __init__(
+        self, settings: Settings, credentials: Credentials, health: Health, stop: asyncio.Event
+    ) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._health = health
+        self._stop = stop
+        self._queue = KeyedQueue()
+        self._views: dict[str, View] = {}
+        self._desk = Desk(self._queue, self._views, settings.trainer_image)
+        metrics.watch_queue(lambda: self._queue.depth, lambda: self._queue.oldest)
+
+    async def lead(self) -> None:
+        """Until cancelled. The first listing comes before the watches: what is there is then known,
+        and new jobs begin while kopf still starts."""
+        settings = self._settings
+        first = asyncio.Event()
+        async with (
+            Client(self._credentials) as client,
+            Poller() as poller,
+            asyncio.TaskGroup() as group,
+        ):
+            looks = Looks(client, poller, self._views, settings.trainer_image)
+            group.create_task(self._queue.run(looks.look, settings.concurrency))
+            group.create_task(self._resync_for_ever(client, first))
+            await first.wait()
+            group.create_task(
+                watch(self._desk, self._credentials, settings.namespaces, self._stop.set)
+            )
+
+    async def _resync_for_ever(self, client: Client, first: asyncio.Event) -> None:
+        pause = RESYNC_RETRY_SECONDS
+        while True:
+            try:
+                await self._desk.resync(client, self._settings.namespaces or (None,))
+            except RequestError as error:
+                _log.warning("no resync: %s", error)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, self._settings.resync_seconds)
+                continue
+            pause = RESYNC_RETRY_SECONDS
+            self._health.resynced()
+            first.set()
+            await asyncio.sleep(self._settings.resync_seconds)
+
+
+RESYNC_RETRY_SECONDS = 1.0

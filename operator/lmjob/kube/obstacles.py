@@ -1,0 +1,99 @@
+"""What must be there before a pod is made: the job's volume claims, and an output of its own.
+
+Asked before an attempt begins. A claim that was found is not asked for again for a while: if it
+goes meanwhile, the scheduler says so of the pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lmjob.core.observed import Obstacle
+from lmjob.core.plan.shapes import JobPlan
+from lmjob.kube.client import Client
+from lmjob.kube.kinds import CLAIMS
+from lmjob.kube.view import View
+from lmtrainer.config.run import volume_claims
+
+FOUND_SECONDS = 60.0
+MAX_FOUND = 4096
+_SHARED = {"ReadWriteMany", "ReadOnlyMany"}
+
+
+class Obstacles:
+    """Finds what keeps a job from beginning."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._found: dict[tuple[str, str], tuple[float, tuple[str, ...]]] = {}
+        """(namespace, claim) -> when it was seen, and its access modes."""
+
+    async def find(self, view: View, plan: JobPlan, others: Iterable[View]) -> Obstacle | None:
+        """The first obstacle, or None."""
+        claims = volume_claims(plan.run)
+        modes = await asyncio.gather(*(self._modes(view.namespace, claim) for claim in claims))
+        for claim, found in zip(claims, modes, strict=True):
+            obstacle = _about(claim, found, plan, view.namespace)
+            if obstacle is not None:
+                return obstacle
+        return _output_in_use(view, plan, others)
+
+    async def _modes(self, namespace: str, claim: str) -> tuple[str, ...] | None:
+        """The access modes of a claim; None if there is no such claim."""
+        seen = self._found.get((namespace, claim))
+        now = time.monotonic()
+        if seen is not None and now < seen[0] + FOUND_SECONDS:
+            return seen[1]
+        found = await self._client.get(CLAIMS, namespace, claim)
+        if found is None:
+            return None
+        if len(self._found) >= MAX_FOUND:
+            self._found.clear()
+        modes = tuple((found.get("spec") or {}).get("accessModes") or ())
+        self._found[namespace, claim] = (now, modes)
+        return modes
+
+
+def _about(
+    claim: str, modes: tuple[str, ...] | None, plan: JobPlan, namespace: str
+) -> Obstacle | None:
+    if modes is None:
+        message = f"volume claim {claim!r} is not found in namespace {namespace}; create it"
+        return Obstacle("VolumeNotFound", message)
+    nodes = max(len(stage.replicas) for stage in plan.stages)
+    if nodes > 1 and not _SHARED & set(modes):
+        message = (
+            f"volume claim {claim!r} has access mode {', '.join(modes)}, but {nodes} nodes mount "
+            "it; give a claim that is ReadWriteMany, or set workers.replicas: 0"
+        )
+        return Obstacle("VolumeNotShared", message)
+    return None
+
+
+def _output_in_use(view: View, plan: JobPlan, others: Iterable[View]) -> Obstacle | None:
+    place = plan.run.output.to
+    for other in others:
+        if other.namespace != view.namespace or other.uid == view.uid or not _is_at_work(other):
+            continue
+        if _output(other.body) == place:
+            message = (
+                f"output {place} is in use by job {other.name} "
+                f"(attempt {other.status.get('attempt')}); choose another output.to, or wait"
+            )
+            return Obstacle("OutputInUse", message)
+    return None
+
+
+def _is_at_work(view: View) -> bool:
+    memory = view.status.get("memory")
+    begun = isinstance(memory, Mapping) and bool(memory.get("attempt"))
+    return begun and not memory.get("outcome") and not view.deleting
+
+
+def _output(body: Mapping[str, Any]) -> object:
+    spec: object = body.get("spec")
+    output: object = spec.get("output") if isinstance(spec, Mapping) else None
+    return output.get("to") if isinstance(output, Mapping) else None
