@@ -95,8 +95,8 @@ class Client:
         return await self._put(kind, kind.path(namespace, name), body)
 
     async def replace_status(self, kind: Kind, namespace: str, name: str, body: Object) -> Object:
-        """Replace the status of an object if it is still the one that was read; all else in `body`
-        is ignored by the server. Raises as `update`."""
+        """Replace the status of an object if it is still the one that was read. The server ignores
+        the rest of `body`, but for a pod's metadata. Raises as `update`."""
         return await self._put(kind, kind.path(namespace, name, "/status"), body)
 
     async def delete(
