@@ -33,6 +33,9 @@ from lmjob.kube.view import View
 from lmjob.kube.watch import watch
 from lmtrainer.contract.exits import ExitType
 
+RESYNC_RETRY_SECONDS = 1.0
+"""After the first resync that failed; doubles with each."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -151,4 +154,5 @@ class Leader:
             await asyncio.sleep(self._settings.resync_seconds)
 
 
-RESYNC_RETRY_SECONDS = 1.0
+if __name__ == "__main__":
+    sys.exit(main())

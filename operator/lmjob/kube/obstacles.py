@@ -89,11 +89,12 @@ def _output_in_use(view: View, plan: JobPlan, others: Iterable[View]) -> Obstacl
 
 def _is_at_work(view: View) -> bool:
     memory = view.status.get("memory")
-    begun = isinstance(memory, Mapping) and bool(memory.get("attempt"))
-    return begun and not memory.get("outcome") and not view.deleting
+    if not isinstance(memory, Mapping) or view.deleting:
+        return False
+    return bool(memory.get("attempt")) and not memory.get("outcome")
 
 
 def _output(body: Mapping[str, Any]) -> object:
-    spec: object = body.get("spec")
-    output: object = spec.get("output") if isinstance(spec, Mapping) else None
+    spec = body.get("spec")
+    output: Any = spec.get("output") if isinstance(spec, Mapping) else None
     return output.get("to") if isinstance(output, Mapping) else None
