@@ -25,7 +25,6 @@ SCRATCH: Mapping[str, str] = MappingProxyType(
         "HF_HOME": f"{volumes.TMP_FOLDER}/huggingface",
         "MPLCONFIGDIR": f"{volumes.TMP_FOLDER}/matplotlib",
         "TORCHINDUCTOR_CACHE_DIR": f"{volumes.TMP_FOLDER}/torchinductor",
-        "TRITON_CACHE_DIR": f"{volumes.TMP_FOLDER}/triton",
     }
 )
 """Where libraries may write: the root file system is read-only. A user's own variables win."""

@@ -53,13 +53,15 @@ def _parse(name: str, values: Values) -> Any:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lmjob.render"),
         undefined=jinja2.StrictUndefined,
         finalize=_as_json,
         autoescape=False,
         auto_reload=False,
     )
+    environment.globals.clear()  # `namespace` is a name of ours, and a template needs no functions
+    return environment
 
 
 def _as_json(value: Any) -> str:
