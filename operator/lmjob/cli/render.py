@@ -32,6 +32,9 @@ MASTER_IP = "192.0.2.1"
 
 ATTEMPT = 1
 
+_WIDTH = 1 << 30
+"""No text is folded: each value stays on one line, which `grep` and `diff` like."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line of `render`."""
@@ -82,14 +85,17 @@ MAX_LINE = 1 << 30
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what kubectl would read as a number, a flag or nothing; names nothing by an anchor."""
+    """Writes nothing twice by way of an anchor, and texts as `_text` does."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.Node:
-    style = None if plain_scalar(text) == text else '"'
+    """Quotes what kubectl would read as a number, a flag or nothing, and escapes what a terminal
+    would not show."""
+    plain = text.isascii() and text.isprintable() and plain_scalar(text) == text
+    style = None if plain else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
