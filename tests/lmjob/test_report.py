@@ -163,8 +163,14 @@ def test_progress_tells_where_the_training_is(plan_of):
     }
     silent = report(plan_of(), RUNNING, Observed(), NOW + 1, status)
     assert silent["progress"]["step"] == 55, "the last word stays while nobody tells more"
-    later = report(plan_of(), in_stage(RUNNING, "evaluate", NOW), Observed(), NOW, status)
-    assert "progress" not in later
+    trained = dataclasses.replace(RUNNING, durable=Position(phase_index=0, step=100, phase="main"))
+    later = report(plan_of(), in_stage(trained, "evaluate", NOW), Observed(), NOW, status)
+    assert later["progress"] == {
+        "phase": "main",
+        "step": 100,
+        "loss": 4.5,
+        "durable": {"phase": "main", "step": 100},
+    }, "what the training came to stays"
 
 
 def test_a_fault_and_its_price_are_told(plan_of):

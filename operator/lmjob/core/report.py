@@ -206,13 +206,19 @@ _ACTIVITY: Mapping[str, ConditionReason] = {
 
 
 def _progress(memory: Memory, seen: Seen | None, before: Status) -> dict[str, Any]:
-    """Of the leader; the last one stays while nobody tells more of the same stage."""
+    """Of the leader; the last one stays while nobody tells more of the same stage, and where the
+    training ended stays for good."""
     durable = seen.durable if seen else memory.durable
-    shown = dict(before.get("progress", {})) if before.get("stage") == memory.stage else {}
+    shown = dict(before.get("progress", {}))
+    lasting = {name: shown[name] for name in ("phase", "step", "loss") if name in shown}
+    if before.get("stage") != memory.stage:
+        shown = lasting
     if seen is not None and seen.progress is not None:
-        shown = _known(seen.progress)
+        shown = {**lasting, **_known(seen.progress)}
     if durable is not None:
         shown["durable"] = _position(durable)
+        if memory.stage == "evaluate":
+            shown |= _position(durable)
     return shown
 
 

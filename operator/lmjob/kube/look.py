@@ -36,6 +36,7 @@ WRITE_SECONDS = 1.0
 """Least time between two writes of a job that claim nothing."""
 PROGRESS_SECONDS = 15.0
 """Least time between two writes that change only the progress."""
+FIRST_PROGRESS_SECONDS = 2.0
 OBSTACLE_SECONDS = 5.0
 """After so long an obstacle is looked at again."""
 
@@ -165,7 +166,7 @@ class Looks:
         if decision.reason == "Blocked":
             times.append(time.time() + OBSTACLE_SECONDS)
         if decision.reason == "Running":
-            times.append(max(view.progress_at, time.time() - 10.0) + PROGRESS_SECONDS)
+            times.append(time.time() + _until_progress(view, memory))
         return min((at for at in times if at is not None), default=None)
 
     async def _report(self, view: View, memory: Memory, status: Status) -> float | None:
@@ -216,6 +217,12 @@ def changed(view: View, new: Status) -> str | None:
     if old.get("observedGeneration") != view.generation:
         return "state"
     return "progress" if new.get("progress") != old.get("progress") else None
+
+
+def _until_progress(view: View, memory: Memory) -> float:
+    """Seconds until the leader is asked again: often, until it has told anything of its stage."""
+    told = view.progress is not None and view.progress.stage == memory.stage
+    return PROGRESS_SECONDS if told and view.progress_at else FIRST_PROGRESS_SECONDS
 
 
 def _needs_certainty(found: Pass, memory: Memory) -> bool:

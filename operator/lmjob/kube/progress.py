@@ -13,7 +13,7 @@ from lmjob.kube.observe import Sighting
 from lmjob.kube.view import View
 from lmtrainer.contract.reports import PROGRESS_PATH, Progress, load
 
-POLL_SECONDS = 5.0
+POLL_SECONDS = 1.5
 """Least time between two questions to one leader."""
 TIMEOUT_SECONDS = 2.0
 MAX_BYTES = 1 << 20
