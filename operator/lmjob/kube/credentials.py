@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import kopf
@@ -56,9 +56,9 @@ class Credentials:
     ca: Path | str | None = None
     """A file, or base64 of one; None for the system's authorities."""
     certificate: Path | str | None = None
-    key: Path | str | None = None
-    token: TokenFile | str | None = None
-    proxy_url: str | None = None
+    key: Path | str | None = field(default=None, repr=False)
+    token: TokenFile | str | None = field(default=None, repr=False)
+    proxy_url: str | None = field(default=None, repr=False)
 
     def headers(self) -> dict[str, str]:
         """New for every request: tokens are replaced while the operator runs."""

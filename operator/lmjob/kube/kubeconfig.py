@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,9 +38,9 @@ class Access:
     insecure: bool
     ca: Path | str | None
     certificate: Path | str | None
-    key: Path | str | None
-    token: Path | str | None
-    proxy_url: str | None
+    key: Path | str | None = field(repr=False)
+    token: Path | str | None = field(repr=False)
+    proxy_url: str | None = field(repr=False)
 
 
 def read(named: str) -> Access:
