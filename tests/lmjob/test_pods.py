@@ -25,7 +25,6 @@ class TestQuantities:
         [
             ("4", "4"),
             (8, "8"),
-            (0.5, "0.5"),
             (2.0, "2"),
             ("250m", "0.25"),
             ("16Gi", 16 * 1024**3),
@@ -56,6 +55,7 @@ class TestQuantities:
             ("4\n", 'write "4"'),
             (True, "such as 4"),
             ([], "such as 4"),
+            (0.5, 'write "0.5"'),
         ],
     )
     def test_other_texts_are_refused_with_what_was_meant(self, written, way_out):

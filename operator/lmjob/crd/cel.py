@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lmtrainer.config.mistakes import Mistake
+
 Reason = Literal["FieldValueInvalid", "FieldValueRequired", "FieldValueForbidden"]
 
 
@@ -28,8 +30,22 @@ class Cel:
             "rule": self.rule,
             **{name: text for name, text in words.items() if text},
             **({"fieldPath": f".{self.field}"} if self.field else {}),
-            "reason": self.reason,
+            **({"reason": self.reason} if self.reason != "FieldValueInvalid" else {}),
         }
+
+
+def told(rule: str, example: Iterable[Mistake], *, whole: bool = False) -> Cel:
+    """The rule that is broken by the one mistake of an example, in the same words and of the same
+    field; `whole` for a rule of the value itself."""
+    (mistake,) = example
+    required = mistake.rule == "required"
+    words = [mistake.way_out] if required else [mistake.rule, mistake.way_out]
+    return Cel(
+        rule,
+        "; ".join(word for word in words if word),
+        field="" if whole else mistake.field,
+        reason="FieldValueRequired" if required else "FieldValueInvalid",
+    )
 
 
 def text(value: str) -> str:
@@ -37,16 +53,34 @@ def text(value: str) -> str:
     return json.dumps(value)
 
 
-def texts(values: Iterable[str]) -> str:
-    """A list of string literals."""
-    return f"[{', '.join(text(value) for value in values)}]"
+def literal(value: Any) -> str:
+    """A literal of CEL for a plain value: JSON is one."""
+    return json.dumps(value)
 
 
 def or_else(path: str, default: object) -> str:
     """The value of a field, or what it means when it is left out."""
-    return f"(has({path}) ? {path} : {json.dumps(default)})"
+    return f"(has({path}) ? {path} : {literal(default)})"
 
 
 def given(path: str) -> str:
     """Is a list there, with anything in it?"""
     return f"(has({path}) && size({path}) > 0)"
+
+
+def said(words: str, *values: str) -> str:
+    """A message with values at %s and %d. (The API server takes a sum of texts with
+    `string(number)` in it for endless, and refuses it.)"""
+    return f"{text(words)}.format([{', '.join(values)}])"
+
+
+def matches(value: str, pattern: str) -> str:
+    return f"{value}.matches({text(pattern)})"
+
+
+def all_of(*rules: str) -> str:
+    return " && ".join(rules)
+
+
+def any_of(*rules: str) -> str:
+    return " || ".join(rules)

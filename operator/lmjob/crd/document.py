@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -9,9 +10,12 @@ import yaml
 
 from lmjob.api.names import GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION
 from lmjob.api.spec import JobSpec
-from lmjob.crd.schema import Schema, object_schema
+from lmjob.crd.jobrules import job_rules
+from lmjob.crd.schema import Schema, object_schema, validated
 from lmjob.crd.status import status_schema
 
+_WIDTH = 4096
+_DEPTH = 17
 _HEADER = "# Made from the classes of the specification by `make crd`; not to be edited by hand.\n"
 
 
@@ -49,23 +53,36 @@ def custom_resource() -> dict[str, Any]:
 def crd_file() -> str:
     """The same as YAML, ASCII only, without anchors."""
     plain = json.loads(json.dumps(custom_resource()))
-    return _HEADER + yaml.safe_dump(plain, sort_keys=False, width=100, default_flow_style=None)
+    tree = yaml.representer.SafeRepresenter(default_flow_style=False, sort_keys=False)
+    root = tree.represent_data(plain)
+    _fold(root, 0)
+    return _HEADER + yaml.serialize(root, Dumper=yaml.SafeDumper, width=_WIDTH)
+
+
+def _fold(node: yaml.Node, depth: int) -> None:
+    """Write what is nested deeply in one line: there, indentation would be most of the file."""
+    if isinstance(node, yaml.CollectionNode):
+        node.flow_style = depth >= _DEPTH
+        inner = node.value
+        for child in itertools.chain(*inner) if isinstance(node, yaml.MappingNode) else inner:
+            _fold(child, depth + 1)
 
 
 def job_schema() -> Schema:
     """The schema of a whole object."""
-    return {
+    schema = {
         "type": "object",
         "description": "A language model to be trained: the text, the model, how long, and where.",
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of the API."},
             "kind": {"type": "string", "description": "Kind of the object."},
-            "metadata": {"type": "object"},
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": {"description": "What the job shall do.", **object_schema(JobSpec)},
             "status": status_schema(),
         },
     }
+    return validated(schema, job_rules())
 
 
 def _columns() -> list[dict[str, Any]]:

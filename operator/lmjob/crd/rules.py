@@ -1,5 +1,5 @@
-"""The rules between fields in CEL, by the class that has them. Each says what the rule of the class
-says (`mistakes`), in the same words; what only the operator can tell is not here.
+"""Which rules in CEL a class and a value have. Each says what the rule of the class says, in the
+same words; what only the operator can tell (codecs, GPUs of a group) is not here.
 """
 
 from __future__ import annotations
@@ -8,36 +8,48 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lmjob.api.spec.variables import EnvVar
-from lmjob.crd.cel import Cel, text
+from lmjob.crd import grouprules, podrules, trainerrules
+from lmjob.crd.cel import Cel, matches
 from lmtrainer.config.phase import Phase
 
 # Written with CEL's escapes, not RE2's: what a rule may cost counts the letters of the expression.
 _CONTROL = "[\0-\b\v-\x1f\x7f-\x9f\u2028\u2029]"
-PLAIN_TEXT = Cel(
-    f"!self.matches({text(_CONTROL)})",
-    "must not hold control characters",
+PLAIN_TEXT = Cel(f"!{matches('self', _CONTROL)}", "must not hold control characters")
+
+_AMOUNT = (
+    r"^[+]?([0-9]{1,18}([.][0-9]{0,9})?|[.][0-9]{1,9})"
+    r"([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$"
 )
 QUANTITY = Cel(
-    "type(self) == int ? self >= 0 : self.matches("
-    + text(
-        r"^\+?([0-9]{1,18}(\.[0-9]{0,9})?|\.[0-9]{1,9})([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$"
-    )
-    + ")",
-    "is not a quantity",
+    f"type(self) == int ? int(self) >= 0 && int(self) < {10**18}"
+    f" : {matches('string(self)', _AMOUNT)}",
+    "is not a quantity; write a number with a suffix, such as 4, 250m or 16Gi",
 )
 
-OBJECT: Mapping[type, tuple[Cel, ...]] = MappingProxyType({})
-ITEMS: Mapping[tuple[type, str], tuple[Cel, ...]] = MappingProxyType({})
 UNIQUE: Mapping[type, str] = MappingProxyType({EnvVar: "name", Phase: "name"})
+"""Items of a list -> the field in which no two of them are equal."""
+
+_OBJECT: Mapping[type, tuple[Cel, ...]] = {
+    **trainerrules.OBJECT_RULES,
+    **podrules.OBJECT_RULES,
+    **grouprules.OBJECT_RULES,
+}
+_VALUE: Mapping[tuple[type, str], tuple[Cel, ...]] = {
+    **trainerrules.VALUE_RULES,
+    **podrules.VALUE_RULES,
+}
 
 
 def object_rules(cls: type) -> tuple[Cel, ...]:
-    return tuple(rule for base in cls.__mro__ for rule in OBJECT.get(base, ()))
+    """Rules between the fields of a class, with those of its bases."""
+    return tuple(rule for base in cls.__mro__ for rule in _OBJECT.get(base, ()))
 
 
-def item_rules(cls: type, key: str) -> tuple[Cel, ...]:
-    return tuple(rule for base in cls.__mro__ for rule in ITEMS.get((base, key), ()))
+def value_rules(cls: type, key: str) -> tuple[Cel, ...]:
+    """Rules of the value of a field; of each value, where the field holds several."""
+    return tuple(rule for base in cls.__mro__ for rule in _VALUE.get((base, key), ()))
 
 
 def list_key(kind: object) -> str | None:
+    """The field in which items of a list differ, if there is one."""
     return UNIQUE.get(kind) if isinstance(kind, type) else None

@@ -13,11 +13,14 @@ from typing import Any, Literal
 from lmjob.api.spec.quantities import Quantity
 from lmjob.crd.cel import Cel, text
 from lmjob.crd.patterns import re2
-from lmjob.crd.rules import PLAIN_TEXT, QUANTITY, item_rules, list_key, object_rules
+from lmjob.crd.rules import PLAIN_TEXT, QUANTITY, list_key, object_rules, value_rules
 from lmtrainer.config.scalars import MAX_STRING
 from lmtrainer.config.schema import Field, Rule, fields
 
 Schema = dict[str, Any]
+
+_MAX_AMOUNT = 64
+"""No amount is written longer."""
 
 MAX_ITEMS = 64
 """Most items of a list or an object whose field does not say how many it takes."""
@@ -31,7 +34,7 @@ def object_schema(cls: type) -> Schema:
     must = [f.key for f in fields(cls) if f.must]
     if must:
         schema["required"] = must
-    return _validated(schema, object_rules(cls))
+    return validated(schema, object_rules(cls))
 
 
 def _field(cls: type, f: Field) -> Schema:
@@ -39,7 +42,7 @@ def _field(cls: type, f: Field) -> Schema:
         raise ValueError(f"{cls.__name__}.{f.name} has no description")
     return {
         "description": _description(cls, f),
-        **_value(f.kind, f.rule, item_rules(cls, f.key)),
+        **_value(f.kind, f.rule, value_rules(cls, f.key)),
     }
 
 
@@ -68,13 +71,13 @@ def _value(kind: Any, rule: Rule, rules: tuple[Cel, ...] = ()) -> Schema:
     if dataclasses.is_dataclass(kind):
         return object_schema(typing.cast(type, kind))
     if kind is Quantity:
-        return _validated({**_INT_OR_STRING, "maxLength": 40}, (QUANTITY, *rules))
+        return validated({**_INT_OR_STRING, "maxLength": _MAX_AMOUNT}, (QUANTITY, *rules))
     return _text(rule, rules) if kind is str else _SCALARS[kind](rule)
 
 
 _INT_OR_STRING: Schema = {
     "x-kubernetes-int-or-string": True,
-    "anyOf": [{"type": "integer"}, {"type": "string"}],
+    "maxLength": MAX_STRING,
 }
 
 
@@ -86,14 +89,12 @@ def _union(kinds: list[Any], rule: Rule, rules: tuple[Cel, ...]) -> Schema:
     (word,) = typing.get_args(words)
     if number is not int:
         raise ValueError(f"{kinds} is no union that the API server reads")
-    least, most = rule.minimum, rule.maximum
-    bound = f"must be >= {least:g}" if least is not None else "must be an integer"
-    tests = [f"int(self) >= {least:.0f}"] if least is not None else []
-    tests += [f"int(self) <= {most:.0f}"] if most is not None else []
-    whole = " && ".join(["type(self) == int", *tests])
-    message = f'{bound}{f" and <= {most:g}" if most is not None else ""} or "{word}"'
-    cel = Cel(f'type(self) == string ? self == "{word}" : ({whole})', message)
-    return _validated({**_INT_OR_STRING, "maxLength": len(word)}, (cel,))
+    tests = [Cel(f'type(self) == int || self == "{word}"', f'must be an integer or "{word}"')]
+    for sign, bound in ((">=", rule.minimum), ("<=", rule.maximum)):
+        if bound is not None:
+            test = f"type(self) == string || int(self) {sign} {bound:.0f}"
+            tests.append(Cel(test, f'must be {sign} {bound:.0f} or "{word}"'))
+    return validated(_INT_OR_STRING, (*tests, *rules))
 
 
 def _list(kind: Any, rule: Rule, rules: tuple[Cel, ...]) -> Schema:
@@ -104,21 +105,19 @@ def _list(kind: Any, rule: Rule, rules: tuple[Cel, ...]) -> Schema:
     key = list_key(kind)
     if key:
         schema |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
-    else:
-        schema["x-kubernetes-list-type"] = "atomic"
     return {**schema, "items": _value(kind, item_rule, rules)}
 
 
 def _text(rule: Rule, rules: tuple[Cel, ...]) -> Schema:
     """A rule with words of its own is told in these words, so it is CEL."""
     if rule.pattern is None:
-        return _validated({"type": "string", "maxLength": MAX_STRING}, (PLAIN_TEXT, *rules))
+        return validated({"type": "string", "maxLength": MAX_STRING}, (PLAIN_TEXT, *rules))
     pattern = re2(rule.pattern)
     message = rule.pattern_help or f"must match {pattern.text}"
     message += f"; {rule.way_out}" if rule.way_out else ""
     matches = Cel(f"self.matches({text(pattern.text)})", message)
     schema: Schema = {"type": "string", "maxLength": pattern.max_length or MAX_STRING}
-    return _validated(schema, (matches, *rules))
+    return validated(schema, (matches, *rules))
 
 
 _EXACT = 2**53
@@ -151,7 +150,8 @@ _SCALARS: Mapping[Any, typing.Callable[[Rule], Schema]] = types.MappingProxyType
 )
 
 
-def _validated(schema: Schema, rules: tuple[Cel, ...]) -> Schema:
+def validated(schema: Schema, rules: tuple[Cel, ...]) -> Schema:
+    """A schema with rules in CEL."""
     if not rules:
         return schema
     return {**schema, "x-kubernetes-validations": [rule.document() for rule in rules]}

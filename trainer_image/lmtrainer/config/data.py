@@ -18,7 +18,7 @@ class ValidationConfig:
     """The held-out text: a share of the training documents, or files of its own."""
 
     share: float | None = setting(None, "share of the documents that is held out", above=0, below=1)
-    files: tuple[str, ...] = setting(tuple, "files or patterns of held-out text", max_items=256)
+    files: tuple[str, ...] = setting(tuple, "files or patterns of held-out text", max_items=100)
 
     def mistakes(self) -> Iterator[Mistake]:
         if (self.share is None) == (not self.files):
@@ -34,7 +34,7 @@ class DataConfig:
     train: tuple[str, ...] = required(
         "files or patterns of training text, such as pvc://corpus/wiki/*.txt or sample://jargon",
         min_items=1,
-        max_items=256,
+        max_items=100,
         way_out="give at least one file or pattern",
     )
     validation: ValidationConfig = setting(

@@ -17,6 +17,9 @@ from lmjob.api.spec.quantities import Quantity
 from lmjob.api.spec.refusals import REFUSED_POD_FIELDS
 from lmjob.api.spec.resources import Resources
 from lmjob.api.spec.syntax import (
+    LABEL_HELP,
+    LABEL_VALUE,
+    OPTIONAL_LABEL_KEY,
     SUBDOMAIN,
     SUBDOMAIN_HELP,
     is_label_key,
@@ -46,9 +49,17 @@ class SecretReference:
 class Toleration:
     """A taint that the pod may live with."""
 
-    key: str = setting("", "key of the taint; left out, every key")
+    key: str = setting(
+        "",
+        "key of the taint; left out, every key",
+        pattern=OPTIONAL_LABEL_KEY,
+        pattern_help="is not the key of a taint",
+        way_out="such as gpu",
+    )
     operator: Literal["Equal", "Exists"] = setting("Equal", "how key and value are compared")
-    value: str = setting("", "value of the taint, for Equal")
+    value: str = setting(
+        "", "value of the taint, for Equal", pattern=LABEL_VALUE, pattern_help=LABEL_HELP
+    )
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = setting(
         None, "effect of the taint; left out, every effect"
     )
@@ -58,7 +69,8 @@ class Toleration:
         if self.key and not is_label_key(self.key):
             yield Mistake("key", show(self.key), "is not the key of a taint", "such as gpu")
         if not self.key and self.operator != "Exists":
-            yield Mistake("operator", show(self.operator), "without a key must be Exists")
+            rule, about = "without a key must be Exists", ("key",)
+            yield Mistake("operator", show(self.operator), rule, about=about)
         if self.value and self.operator == "Exists":
             rule, about = "Exists takes no value", ("operator",)
             yield Mistake("value", show(self.value), rule, "remove it", about=about)
@@ -81,7 +93,7 @@ class PodSettings:
     )
     node_selector: Mapping[str, str] = labels("labels that the node must have")
     tolerations: tuple[Toleration, ...] = setting(
-        tuple, "taints that the pod may live with", max_items=64
+        tuple, "taints that the pod may live with", max_items=32
     )
     affinity: Affinity | None = setting(None, "which nodes are preferred or needed")
     labels: Mapping[str, str] = labels("more labels of the pod")

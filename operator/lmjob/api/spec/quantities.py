@@ -13,8 +13,8 @@ _SUFFIXES = {
     **{f"{name}i": Decimal(1024) ** power for power, name in enumerate("KMGTPE", start=1)},
 }
 _QUANTITY = re.compile(
-    r"(?P<sign>[+-]?)(?P<number>\d{1,18}(\.\d{0,9})?|\.\d{1,9})"
-    r"((?P<suffix>[numkMGTPE]|[KMGTPE]i)?|[eE](?P<power>[+-]?\d{1,2}))"
+    r"(?P<sign>[+-]?)(?P<number>[0-9]{1,18}(\.[0-9]{0,9})?|\.[0-9]{1,9})"
+    r"((?P<suffix>[numkMGTPE]|[KMGTPE]i)?|[eE](?P<power>[+-]?[0-9]{1,2}))"
 )
 
 # What people write, in lower case -> what Kubernetes reads.
@@ -38,11 +38,15 @@ class Quantity(str):
 
     @classmethod
     def from_document(cls, raw: object) -> Quantity:
-        """Read a string or a number; ValueError(rule, way out) if it is no amount."""
+        """Read a string or a whole number; ValueError(rule, way out) if it is no amount. A number
+        with a fraction is none to an API server, where a field is int-or-string."""
+        if isinstance(raw, float) and not raw.is_integer():
+            way_out = f'write "{_text(raw)}"' if math.isfinite(raw) else EXAMPLES
+            raise ValueError("is not a quantity", way_out)
         match = _QUANTITY.fullmatch(_text(raw))
         if match is None:
             raise ValueError("is not a quantity", _suggestion(raw))
-        if match["sign"] == "-" and Decimal(match["number"]):
+        if match["sign"] == "-":
             raise ValueError("must not be negative", EXAMPLES)
         return cls(match[0])
 

@@ -14,8 +14,8 @@ from lmtrainer.config.schema import setting
 GPU = "nvidia.com/gpu"
 """The device that `auto` counts."""
 
-_OWN = ("cpu", "memory", "ephemeral-storage")
-_BYTES = ("memory", "ephemeral-storage")
+OWN_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+BYTE_RESOURCES = ("memory", "ephemeral-storage")
 
 
 def is_device(name: str) -> bool:
@@ -72,14 +72,18 @@ class Resources:
 
 
 def _amount_mistakes(where: str, name: str, amount: Quantity) -> Iterator[Mistake]:
-    if name not in _OWN and not name.startswith("hugepages-") and not is_device(name):
-        way_out = f"did you mean {GPU}?" if "gpu" in name.lower() else f"known: {', '.join(_OWN)}"
+    if name not in OWN_RESOURCES and not name.startswith("hugepages-") and not is_device(name):
+        way_out = (
+            f"did you mean {GPU}?"
+            if "gpu" in name.lower()
+            else f"known: {', '.join(OWN_RESOURCES)}"
+        )
         yield Mistake(where, amount, "unknown resource", way_out)
     elif not is_label_key(name):
         yield Mistake(where, amount, "is not the name of a resource", "such as nvidia.com/gpu")
     elif is_device(name) and amount.amount % 1:
         yield Mistake(where, amount, "must be a whole number of devices", "write 1, 2, ...")
-    elif name in _BYTES and amount.suffix in ("n", "u", "m"):
+    elif name in BYTE_RESOURCES and amount.suffix in ("n", "u", "m"):
         meant = f"did you mean {amount[:-1]}Mi?" if amount.suffix == "m" else "such as 16Gi"
         yield Mistake(where, amount, "is a part of one byte", meant)
 

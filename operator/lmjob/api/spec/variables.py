@@ -14,7 +14,7 @@ from lmtrainer.contract.environment import (
     RESERVED_PREFIXES,
 )
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREAD_NAMES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class EnvVar:
 
     name: str = required(
         "name of the variable",
-        pattern=r"[A-Za-z_][A-Za-z0-9_.\-]{0,254}",
+        pattern=r"(?=.{1,255}\Z)[A-Za-z_][A-Za-z0-9_.\-]*",
         pattern_help="must be letters, digits, '_', '.' and '-', and not begin with a digit",
     )
     value: str = setting("", "its value, taken literally")
@@ -40,7 +40,7 @@ def _refusal(name: str) -> tuple[str, str]:
     if name.startswith(FORBIDDEN_PREFIXES):
         rule = "is not allowed: it changes what code every process of the pod loads"
         return rule, "build it into the image"
-    if name in _THREADS:
+    if name in THREAD_NAMES:
         return "is set from spec.threadsPerProcess", "remove it and give spec.threadsPerProcess"
     return "", ""
 

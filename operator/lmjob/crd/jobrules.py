@@ -1,0 +1,44 @@
+"""Rules of the whole object in CEL: its name, and what may be edited once it has begun."""
+
+from __future__ import annotations
+
+from lmjob.api.names import MAX_JOB_NAME
+from lmjob.api.spec import JobSpec
+from lmjob.api.spec.job import Metadata
+from lmjob.crd.cel import Cel, all_of, matches
+from lmjob.crd.patterns import re2
+from lmtrainer.config.schema import fields
+
+EDITABLE = frozenset({"suspend"})
+"""Fields of a specification that may change at any time."""
+
+_BEGUN = "has(oldSelf.status) && has(oldSelf.status.attempt) && oldSelf.status.attempt > 0"
+
+
+def job_rules() -> tuple[Cel, ...]:
+    """The rules of an object as a whole."""
+    return (_name(), *(_frozen(f.key) for f in fields(JobSpec) if f.key not in EDITABLE))
+
+
+def _name() -> Cel:
+    rule = next(f.rule for f in fields(Metadata) if f.name == "name")
+    assert rule.pattern
+    pattern = re2(rule.pattern)
+    return Cel(
+        all_of(
+            f"size(self.metadata.name) <= {MAX_JOB_NAME}",
+            matches("self.metadata.name", pattern.text),
+        ),
+        f"{rule.pattern_help}; {rule.way_out}",
+        field="metadata.name",
+    )
+
+
+def _frozen(key: str) -> Cel:
+    new, old = f"self.spec.{key}", f"oldSelf.spec.{key}"
+    return Cel(
+        f"!({_BEGUN}) || has({new}) == has({old}) && (!has({new}) || {new} == {old})",
+        "is immutable once the first attempt has begun; delete the job and create it anew",
+        field=f"spec.{key}",
+        reason="FieldValueForbidden",
+    )

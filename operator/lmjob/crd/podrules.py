@@ -1,0 +1,189 @@
+"""Rules between the fields of pods, in CEL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from lmjob.api.names import GROUP
+from lmjob.api.spec.affinity import Requirement
+from lmjob.api.spec.pods import UNSAFE_ANNOTATIONS, PodSettings, Toleration
+from lmjob.api.spec.quantities import Quantity
+from lmjob.api.spec.resources import BYTE_RESOURCES, OWN_RESOURCES, Resources
+from lmjob.api.spec.syntax import KEY_WAY_OUT, LABEL_KEY, LABEL_KEY_HELP
+from lmjob.api.spec.variables import THREAD_NAMES, EnvVar
+from lmjob.crd.cel import Cel, all_of, any_of, literal, matches, said, told
+from lmjob.crd.patterns import re2
+from lmtrainer.contract.environment import (
+    FORBIDDEN_PREFIXES,
+    RESERVED_NAMES,
+    RESERVED_PREFIXES,
+)
+
+_KEY = re2(LABEL_KEY).text
+
+
+def _keys(field: str, rule: str, words: str) -> Cel:
+    """A rule of the keys of an object; the message names the first that breaks it."""
+    path = f"self.{field}"
+    return Cel(
+        f"!has({path}) || {path}.all(k, {rule})",
+        expression=said(words, f"{path}.filter(k, !({rule}))[0]"),
+        field=field,
+    )
+
+
+def _some_key(field: str, rule: str, words: str) -> Cel:
+    """The same without naming the key: the rule is too long to be written twice."""
+    return Cel(f"!has(self.{field}) || self.{field}.all(k, {rule})", words, field=field)
+
+
+def _label_keys(field: str) -> Cel:
+    return _some_key(field, matches("k", _KEY), f"a key {LABEL_KEY_HELP}; {KEY_WAY_OUT}")
+
+
+def _own_keys(field: str) -> tuple[Cel, ...]:
+    """Keys that a job may not set: those of the operator, and those that weaken a pod."""
+    ours = f"^([^/]*[.])?{GROUP.replace('.', '[.]')}/"
+    unsafe = any_of(*(f'k.startsWith("{prefix}")' for prefix in UNSAFE_ANNOTATIONS))
+    return (
+        _keys(
+            field,
+            f"!{matches('k', ours)}",
+            f"the key %s is not allowed: {GROUP}/ is the operator's own; choose another prefix",
+        ),
+        _keys(
+            field,
+            f"!({unsafe})",
+            "the key %s is not allowed: it weakens the pod's protection; remove it",
+        ),
+    )
+
+
+def _variable() -> tuple[Cel, ...]:
+    starts = "^(" + "|".join(RESERVED_PREFIXES) + ")"
+    names = literal(sorted(RESERVED_NAMES))
+    forbidden = "^(" + "|".join(FORBIDDEN_PREFIXES) + ")"
+    return (
+        _told_name("RANK", f"!(self in {names}) && !{matches('self', starts)}"),
+        _told_name("LD_PRELOAD", f"!{matches('self', forbidden)}"),
+        _told_name(THREAD_NAMES[0], f"!(self in {literal(THREAD_NAMES)})"),
+    )
+
+
+def _told_name(name: str, rule: str) -> Cel:
+    return told(rule, EnvVar(name=name).mistakes(), whole=True)
+
+
+def _toleration() -> tuple[Cel, ...]:
+    exists = 'has(self.operator) && self.operator == "Exists"'
+    no_key = '(!has(self.key) || self.key == "")'
+    no_value = '(!has(self.value) || self.value == "")'
+    return (
+        told(f"!{no_key} || ({exists})", Toleration().mistakes()),
+        told(
+            f"{no_value} || !({exists})",
+            Toleration(key="a", operator="Exists", value="b").mistakes(),
+        ),
+        told(
+            '!has(self.tolerationSeconds) || has(self.effect) && self.effect == "NoExecute"',
+            Toleration(key="a", toleration_seconds=1).mistakes(),
+        ),
+    )
+
+
+def _requirement() -> tuple[Cel, ...]:
+    none = '(self.operator in ["Exists", "DoesNotExist"])'
+    some = "(has(self.values) && size(self.values) > 0)"
+    return (
+        Cel(
+            f"{none} != {some}",
+            expression=said(
+                "%s takes %s value", "self.operator", f'{none} ? "no" : "at least one"'
+            ),
+            field="values",
+        ),
+    )
+
+
+def _resources() -> tuple[Cel, ...]:
+    return (*_amounts("requests"), *_amounts("limits"), *_requests())
+
+
+def _amounts(field: str) -> tuple[Cel, ...]:
+    own = f'k in {literal(OWN_RESOURCES)} || k.startsWith("hugepages-") || k.contains("/")'
+    small = (
+        f"k in {literal(BYTE_RESOURCES)} && string(self.{field}[k]).matches({literal('[num]$')})"
+    )
+    part = matches(f"string(self.{field}[k])", "[.][0-9]*[1-9][0-9]*$")
+    return (
+        _keys(
+            field,
+            own,
+            f"%s is an unknown resource; known: {', '.join(OWN_RESOURCES)}, and devices "
+            "such as nvidia.com/gpu",
+        ),
+        _some_key(
+            field, matches("k", _KEY), "a key is not the name of a resource; such as nvidia.com/gpu"
+        ),
+        _keys(field, f"!({small})", "the %s amount is a part of one byte; such as 16Gi"),
+        _keys(
+            field,
+            f'!k.contains("/") || !{part}',
+            "%s must be a whole number of devices; write 1, 2, ...",
+        ),
+    )
+
+
+def _requests() -> tuple[Cel, ...]:
+    both = "has(self.limits) && k in self.limits"
+    amounts = [f"quantity(string(self.{block}[k]))" for block in ("requests", "limits")]
+    read = all_of(*(f"isQuantity(string(self.{block}[k]))" for block in ("requests", "limits")))
+    compared = f"{amounts[0]}.compareTo({amounts[1]})"
+    return (
+        _keys(
+            "requests",
+            f"!({both}) || !({read}) || {compared} <= 0",
+            "the %s request exceeds the limit; lower it or raise the limit",
+        ),
+        _keys(
+            "requests",
+            f'!k.contains("/") || {both}',
+            "%s is a device and needs a limit; move it to limits: it cannot be shared",
+        ),
+        _keys(
+            "requests",
+            f'!k.contains("/") || !({both}) || !({read}) || {compared} >= 0',
+            "%s must equal the limit; leave the request out",
+        ),
+    )
+
+
+_ZERO = r"^[+]?(0+([.]0*)?|[.]0+)([a-zA-Z].*)?$"
+
+OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
+    {
+        PodSettings: (
+            _label_keys("nodeSelector"),
+            _label_keys("labels"),
+            _label_keys("annotations"),
+            *_own_keys("labels"),
+            *_own_keys("annotations"),
+        ),
+        Toleration: _toleration(),
+        Requirement: _requirement(),
+        Resources: _resources(),
+    }
+)
+VALUE_RULES: Mapping[tuple[type, str], tuple[Cel, ...]] = MappingProxyType(
+    {
+        (EnvVar, "name"): _variable(),
+        (PodSettings, "sharedMemory"): (
+            told(
+                f"!{matches('string(self)', _ZERO)}",
+                PodSettings(shared_memory=Quantity("0")).mistakes(),
+                whole=True,
+            ),
+        ),
+    }
+)

@@ -1,0 +1,211 @@
+"""Rules between the fields of the trainer's configuration, in CEL."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from lmjob.crd.cel import Cel, any_of, given, literal, matches, or_else, said, told
+from lmjob.crd.patterns import check
+from lmtrainer.config.data import DataConfig, ValidationConfig
+from lmtrainer.config.model import OBJECTIVES, PRESETS, ArchitectureChanges, ModelConfig
+from lmtrainer.config.phase import Phase
+from lmtrainer.config.run import EvaluateConfig, MaskingConfig, OutputConfig, RunConfig
+from lmtrainer.config.schema import fields
+from lmtrainer.config.sources import SCHEMES, location_mistakes
+from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining
+
+
+def _default(cls: type, name: str) -> object:
+    return next(f.default for f in dataclasses.fields(cls) if f.name == name)
+
+
+# --- models -------------------------------------------------------------------------------------
+
+# Family -> preset ("" is what a family has without one) -> [hiddenSize, heads, maxPositions].
+_SIZES = literal(
+    {
+        family: {
+            name: [sizes.hidden_size, sizes.heads, sizes.max_positions]
+            for name, sizes in [("", ModelConfig(type=family).architecture()), *presets.items()]
+        }
+        for family, presets in PRESETS.items()
+    }
+)
+_NAMES = literal({family: list(presets) for family, presets in PRESETS.items()})
+_NAMES_TOLD = literal({family: ", ".join(presets) for family, presets in PRESETS.items()})
+_OBJECTIVES = literal(dict(OBJECTIVES))
+
+
+def _size(model: str, key: str, index: int) -> str:
+    """A size of a model from scratch whose family and preset are known."""
+    preset = f'(has({model}.preset) ? {model}.preset : "")'
+    changed = f"{model}.config.{key}"
+    return (
+        f"(has({model}.config) && has({changed}) ? {changed} : "
+        f"{_SIZES}[{model}.type][{preset}][{index}])"
+    )
+
+
+def _from_scratch(model: str) -> str:
+    """Are the sizes of a model known?"""
+    known = f"(!has({model}.preset) || {model}.preset in {_NAMES}[{model}.type])"
+    return f"(has({model}.type) && !has({model}.from) && {known})"
+
+
+def _model() -> tuple[Cel, ...]:
+    changes = [f"has(self.config.{f.key})" for f in fields(ArchitectureChanges)]
+    saved = ModelConfig(type="bert", from_="pvc://a/b", preset="base")
+    width, heads = _size("self", "hiddenSize", 0), _size("self", "heads", 1)
+    below = f"{width} - {width} % {heads}"
+    nearest = "is not divisible by heads %d; nearest "
+    near = (
+        f"{width} < {heads} ? {said(nearest + '%d', heads, heads)}"
+        f" : {said(nearest + '%d or %d', heads, below, f'{below} + {heads}')}"
+    )
+    return (
+        told("has(self.type)", ModelConfig().mistakes()),
+        told(
+            f"!has(self.from) || !(has(self.preset) || has(self.config) && ({any_of(*changes)}))",
+            saved.mistakes(),
+        ),
+        Cel(
+            f"!has(self.type) || !has(self.preset) || self.preset in {_NAMES}[self.type]",
+            expression=said("%s has the presets %s", "self.type", f"{_NAMES_TOLD}[self.type]"),
+            field="preset",
+        ),
+        Cel(
+            f"!{_from_scratch('self')} || {heads} < 1 || {width} % {heads} == 0",
+            expression=near,
+            field="config.hiddenSize",
+        ),
+    )
+
+
+# --- phases, and what a run compares with its model --------------------------------------------
+
+
+def _phase() -> tuple[Cel, ...]:
+    size = or_else("self.globalBatchSize", _default(Phase, "global_batch_size"))
+    return (
+        told(
+            "!(has(self.steps) && has(self.epochs))",
+            Phase(name="a", steps=1, epochs=1).mistakes(),
+        ),
+        told("has(self.steps) || has(self.epochs)", Phase(name="a").mistakes()),
+        Cel(
+            "!has(self.steps) || !has(self.warmupSteps) || self.warmupSteps <= self.steps",
+            expression=said("is more than steps %d; lower it or train longer", "self.steps"),
+            field="warmupSteps",
+        ),
+        Cel(
+            "!has(self.microBatchSize) || type(self.microBatchSize) == string"
+            f" || int(self.microBatchSize) <= {size}",
+            expression=said("is more than globalBatchSize %d; lower it", size),
+            field="microBatchSize",
+        ),
+    )
+
+
+def _run() -> tuple[Cel, ...]:
+    length = or_else("p.sequenceLength", _default(Phase, "sequence_length"))
+    limit = _size("self.model", "maxPositions", 2)
+    first = f"self.phases.map(p, {length} > {limit}).indexOf(true)"
+    too_long = "[%d].sequenceLength is more than the model's maxPositions %d; lower it or raise "
+    fits = f"{_OBJECTIVES}[self.model.type]"
+    family = "self.model.type"
+    return (
+        Cel(
+            f"!has(self.objective) || !has({family}) || self.objective == {fits}",
+            expression=said("%s trains %s; use %s, or leave it out", family, fits, fits),
+            field="objective",
+        ),
+        Cel(
+            f"!{_from_scratch('self.model')} || self.phases.all(p, {length} <= {limit})",
+            expression=said(too_long + "model.config.maxPositions", first, limit),
+            field="phases",
+        ),
+        Cel(
+            f"!has(self.evaluate) || !{given('self.evaluate.fill')} || !has({family})"
+            f' || {fits} == "mlm"',
+            expression=said(
+                "%s has no [MASK] to fill in; remove it, or train a masked model such as bert",
+                family,
+            ),
+            field="evaluate.fill",
+        ),
+    )
+
+
+def _masking() -> Cel:
+    parts = [
+        or_else(f"self.{name}", _default(MaskingConfig, name)) for name in ("masked", "random")
+    ]
+    return Cel(
+        f"{' + '.join(parts)} <= 1.0", "masked + random is above 1; lower one", field="random"
+    )
+
+
+# --- locations ---------------------------------------------------------------------------------
+
+_BLANK = "^[ \t\n]*$"
+_OURS = any_of(*(f'self.startsWith("{name}://")' for name in SCHEMES if name != "file"))
+
+
+def _told_of(location: str, rule: str, *, writable: bool = False) -> Cel:
+    return told(rule, location_mistakes("", [location], single=True, writable=writable), whole=True)
+
+
+def _authority(scheme: str) -> str:
+    authority = SCHEMES[scheme].authority
+    check(authority)
+    return f'!self.startsWith("{scheme}://") || {matches("self", f"^{scheme}://{authority}(/|$)")}'
+
+
+_LOCATION = (
+    _told_of("", f"!{matches('self', _BLANK)}"),
+    _told_of("pvc:a", f"{_OURS} || !{matches('self', '^(pvc|sample):')}"),
+    _told_of("s3://a", f"{_OURS} || !{matches('self', '^[A-Za-z][-A-Za-z0-9+.]*://')}"),
+    _told_of("pvc://_", _authority("pvc")),
+    _told_of("sample://_", _authority("sample")),
+    _told_of("pvc://a/..", f"!({_OURS}) || !{matches('self', '/[.][.](/|$)')}"),
+)
+_WRITABLE = (
+    *_LOCATION,
+    _told_of("sample://a", '!self.startsWith("sample://")', writable=True),
+    _told_of("pvc://a/*", f"!{matches('self', '[*?[]')}", writable=True),
+    _told_of("pvc://results", f"!{matches('self', '^pvc://[^/]*(/[.]?)*$')}", writable=True),
+    _told_of("/", f"!{matches('self', '^/([.]{0,2}(/|$))*$')}", writable=True),
+)
+
+OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
+    {
+        ModelConfig: _model(),
+        Phase: _phase(),
+        RunConfig: _run(),
+        MaskingConfig: (_masking(),),
+        ValidationConfig: (
+            told(f"has(self.share) != {given('self.files')}", ValidationConfig().mistakes()),
+        ),
+        TokenizerConfig: (
+            told(
+                "!(has(self.train) && has(self.from))",
+                TokenizerConfig(train=TokenizerTraining(), from_="a").mistakes(),
+            ),
+        ),
+    }
+)
+VALUE_RULES: Mapping[tuple[type, str], tuple[Cel, ...]] = MappingProxyType(
+    {
+        (DataConfig, "train"): _LOCATION,
+        (DataConfig, "cache"): _WRITABLE,
+        (ValidationConfig, "files"): _LOCATION,
+        (TokenizerConfig, "from"): _LOCATION,
+        (ModelConfig, "from"): _LOCATION,
+        (OutputConfig, "to"): _WRITABLE,
+        (EvaluateConfig, "fill"): (
+            told('self.contains("[MASK]")', EvaluateConfig(fill=("a",)).mistakes(), whole=True),
+        ),
+    }
+)
