@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from typing import Any
 
@@ -18,6 +19,12 @@ from tests.lmjob.bodies import changed
 
 UID = "11111111-2222-3333-4444-555555555555"
 MASTER_IP = "10.1.2.3"
+
+CLAIMS = {
+    "spec.data.train": ["pvc://corpus.v1/wiki"],
+    "spec.data.cache": "pvc://cache/sets",
+    "spec.output.to": "pvc://results/good",
+}
 
 
 def plan_with(changes: dict[str, Any] | None = None) -> JobPlan:
@@ -146,19 +153,21 @@ def test_the_launcher_reads_its_environment_and_its_configuration():
 
 
 def test_folders_that_the_launcher_is_told_of_are_mounted():
-    for found in pods_of(plan_with()).values():
+    for found in pods_of(plan_with(CLAIMS)).values():
         node, container = from_env(env_of(found)), container_of(found)
         mounts = {m["mountPath"]: m for m in container["volumeMounts"]}
         volumes = {v["name"]: v for v in found["spec"]["volumes"]}
         assert {m["name"] for m in mounts.values()} == volumes.keys()
+        assert all(re.fullmatch("[a-z0-9-]{1,63}", name) for name in volumes)
         for claim, folder in node.claims.items():
             source = volumes[mounts[folder]["name"]]["persistentVolumeClaim"]
             assert source["claimName"] == claim
         for folder in (node.node_dir, "/tmp", "/dev/shm"):
             assert "emptyDir" in volumes[mounts[folder]["name"]]
             assert not mounts[folder].get("readOnly")
+        assert mounts["/etc/lmtrainer"]["readOnly"]
         config = volumes[mounts["/etc/lmtrainer"]["name"]]["configMap"]
-        assert config["name"] == config_map(plan_with())["metadata"]["name"]
+        assert config["name"] == config_map(plan_with(CLAIMS))["metadata"]["name"]
         assert config["items"] == [{"key": "config.json", "path": "config.json"}]
         assert node.termination_log == container["terminationMessagePath"]
 
@@ -174,13 +183,6 @@ def test_what_libraries_keep_lies_in_a_writable_folder():
 def test_a_users_variables_are_set_and_win_over_places_of_caches():
     plan = plan_with({"spec.pods.env": [{"name": "HF_HOME", "value": "/mnt/claims/hf"}]})
     assert env_of(pods_of(plan)["worker-0"])["HF_HOME"] == "/mnt/claims/hf"
-
-
-CLAIMS = {
-    "spec.data.train": ["pvc://corpus.v1/wiki"],
-    "spec.data.cache": "pvc://cache/sets",
-    "spec.output.to": "pvc://results/good",
-}
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ def put(found: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("spec.ephemeralContainers", []),
         ("spec.containers[1]", {"name": "x", "image": "x"}),
         ("spec.securityContext.runAsNonRoot", False),
+        ("spec.securityContext.runAsNonRoot", 1),
         ("spec.securityContext.runAsUser", 0),
         ("spec.securityContext.seccompProfile", {"type": "Unconfined"}),
         ("spec.securityContext.sysctls", [{"name": "x", "value": "1"}]),
@@ -100,6 +101,15 @@ def test_nothing_beyond_the_closed_list_is_in_a_pod(path, value):
     assert check(found) is found
     with pytest.raises(NotAllowedError):
         check(put(found, path, value))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("place", ["spec.containers", "metadata.ownerReferences"])
+def test_a_pod_has_one_container_and_one_owner(place, count):
+    found = pods_of(plan_with())["master-0"]
+    part, field = place.split(".")
+    with pytest.raises(NotAllowedError, match="must have exactly one item"):
+        check(put(found, place, found[part][field] * count))
 
 
 @pytest.mark.parametrize(

@@ -106,18 +106,19 @@ def test_a_variable_that_looks_like_a_reference_reaches_the_process_as_written()
     assert (told["TOKEN"], told["B"]) == ("$(HF_TOKEN)", "$$(HF_TOKEN) $5")
 
 
-def naive(value: Any) -> str:
-    """How a template author escapes who does not think of quotes."""
-    return f'"{value}"' if isinstance(value, str) else json.dumps(value)
-
-
 @pytest.fixture
 def careless(monkeypatch):
-    """The templates without escaping."""
-    environment = template._environment().overlay(finalize=naive)
+    """Templates that put an image between quotes and think no more of it."""
+
+    def use(image: str) -> None:
+        def naive(value: Any) -> str:
+            return f'"{value}"' if value == image else json.dumps(value)
+
+        environment = template._environment().overlay(finalize=naive)
+        monkeypatch.setattr(template, "_environment", lambda: environment)
+
     template._skeleton.cache_clear()
-    monkeypatch.setattr(template, "_environment", lambda: environment)
-    yield
+    yield use
     template._skeleton.cache_clear()
 
 
@@ -132,6 +133,7 @@ def careless(monkeypatch):
 )
 def test_the_shape_is_proven_even_where_a_template_does_not_escape(careless, image):
     plan = dataclasses.replace(plan_of("x"), image=image)
+    careless(image)
     with pytest.raises(ShapeError, match=r"pod\.json\.j2"):
         pod(plan, "prepare", plan.stages[0].leader, 1, master_ip=None)
 
