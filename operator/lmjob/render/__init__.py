@@ -3,7 +3,8 @@
 manifests   one function for each kind of object; the only door
 template    jinja2 templates and the check that a text never became structure
 podvalues   what stands in the template of a pod
-allowed     the closed list of fields that an object of a job may have, written with `closed`
+allowed     the closed list of fields that an object of a job may have; that of a pod is
+            `podfields`, what both are written with is `closed`
 volumes     where claims and the pod's own folders are mounted
 literal     texts of a user that the kubelet must not expand
 

@@ -1,6 +1,7 @@
 """How a closed list is written: small checks that are put together to the shape of an object.
 
-A check takes a value and its place, and raises NotAllowedError. Used by `lmjob.render.allowed`.
+A check takes a value and its place, and raises NotAllowedError. Used by `lmjob.render.allowed` and
+`podfields`.
 """
 
 from __future__ import annotations
@@ -127,3 +128,7 @@ def fields(
             raise NotAllowedError(place, list(value), f"must have one of {', '.join(one_of)}")
 
     return check
+
+
+TEXTS = mapping(text, any_text)
+"""An object of texts, such as labels."""

@@ -51,7 +51,7 @@ def pod_values(
 ) -> dict[str, Any]:
     """The values of `templates/pod.json.j2` but for those that all objects have."""
     settings = plan.pods.get(replica.role, PodSettings())
-    mounts = volumes.claim_mounts(plan.run, replica.role)
+    mounts = volumes.claim_mounts(plan, replica.role)
     alias = "127.0.0.1" if replica == stage.leader else master_ip
     host = names.service_name(plan.job.name, plan.job.uid)
     return {

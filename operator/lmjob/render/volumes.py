@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmjob.api.names import Role
+from lmjob.core.plan import JobPlan
+from lmjob.core.plan.outline import claims_of
 from lmtrainer.config import RunConfig
 from lmtrainer.config.run import volume_claims
 from lmtrainer.config.sources import claims
@@ -39,18 +41,19 @@ class ClaimMount:
     """Nobody of the job writes there, so the volume itself may be attached read-only."""
 
 
-def claim_mounts(run: RunConfig, role: Role) -> tuple[ClaimMount, ...]:
-    """Every claim of a run as the pods of a role mount it."""
-    by_role, by_any = _written(run, role), {*_written(run, "prepare"), *_written(run, "master")}
+def claim_mounts(plan: JobPlan, role: Role) -> tuple[ClaimMount, ...]:
+    """Every claim of a job as the pods of a role mount it."""
+    only_read, _ = claims_of(plan)
+    written = _written(plan.run, role)
     return tuple(
         ClaimMount(
             volume=f"claim-{index}",
             claim=claim,
             folder=f"{CLAIMS_FOLDER}/{claim}",
-            mount_read_only=claim not in by_role,
-            volume_read_only=claim not in by_any,
+            mount_read_only=claim not in written,
+            volume_read_only=claim in only_read,
         )
-        for index, claim in enumerate(volume_claims(run))
+        for index, claim in enumerate(volume_claims(plan.run))
     )
 
 
