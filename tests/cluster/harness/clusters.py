@@ -34,11 +34,12 @@ class Cluster:
 
 
 @contextmanager
-def own_cluster(tool: Path, name: str) -> Iterator[Cluster]:
-    """A fresh cluster, gone afterwards."""
+def own_cluster(tool: Path, name: str, *api_arguments: str) -> Iterator[Cluster]:
+    """A fresh cluster, gone afterwards. `api_arguments`: more flags for its API server."""
     _call(tool, name, "down")
     try:
-        _call(tool, name, "up", *ARGUMENTS, f"--apiserver-args={API_ARGUMENTS}")
+        flags = " ".join((API_ARGUMENTS, *api_arguments))
+        _call(tool, name, "up", *ARGUMENTS, f"--apiserver-args={flags}")
         yield found(tool, name)
     finally:
         for unit in ("kube-apiserver", "etcd"):  # at once: they would wait for open watches
