@@ -10,7 +10,7 @@ from lmjob.core.events import events
 from lmjob.core.fault import Fault
 from lmjob.core.memory import Memory, ended, failing, in_group, in_stage, next_attempt
 from lmjob.core.observed import Observed, Obstacle
-from lmjob.core.report import invalid, report
+from lmjob.core.report import report, stalled
 from lmjob.core.words import duration_words, timestamp
 from lmtrainer.contract.reports import Position, Progress
 
@@ -109,11 +109,15 @@ def test_an_obstacle_is_told_before_anything_exists(plan_of):
     assert conditions(status)["Ready"] == ("False", "VolumeNotFound")
 
 
-def test_a_specification_that_cannot_be_used_is_stalled():
-    status = invalid("spec.model: required", NOW)
+def test_a_job_that_nothing_can_be_done_for_is_stalled(plan_of):
+    status = stalled("InvalidSpec", "spec.model: required", NOW)
     assert conditions(status)["Stalled"] == ("True", "InvalidSpec")
     assert kstatus(status) == "Failed"
-    assert invalid("spec.model: required", NOW + 9, status) == status
+    assert stalled("InvalidSpec", "spec.model: required", NOW + 9, status) == status
+    running = report(plan_of(), RUNNING, Observed(), NOW)
+    later = stalled("OperatorError", "it broke", NOW, running)
+    assert conditions(later)["Complete"] == conditions(running)["Complete"]
+    assert conditions(later)["Ready"] == ("False", "OperatorError")
 
 
 @pytest.mark.parametrize(

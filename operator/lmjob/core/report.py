@@ -42,6 +42,7 @@ ConditionReason = Literal[
     "Restarting",
     "Suspending",
     "InvalidSpec",
+    "OperatorError",
     StuckReason,
     ObstacleReason,
 ]
@@ -85,16 +86,26 @@ def report(
     return status
 
 
-def invalid(mistakes: str, now: float, previous: Status | None = None) -> Status:
-    """The status of a job whose specification cannot be used: nothing is made of it."""
+def stalled(
+    reason: Literal["InvalidSpec", "OperatorError"],
+    message: str,
+    now: float,
+    previous: Status | None = None,
+) -> Status:
+    """The status of a job that nothing can be done for: all else that was told of it stays."""
     before = previous or {}
-    kept = {name: value for name, value in before.items() if name != "conditions"}
-    conditions = (
-        Condition("Ready", False, "InvalidSpec", mistakes),
-        Condition("Reconciling", False, "InvalidSpec"),
-        Condition("Stalled", True, "InvalidSpec", mistakes),
+    conditions = transitions(
+        (
+            Condition("Ready", False, reason, message),
+            Condition("Reconciling", False, reason),
+            Condition("Stalled", True, reason, message),
+        ),
+        now,
+        before,
     )
-    return {**kept, "conditions": transitions(conditions, now, before)}
+    told = {condition["type"] for condition in conditions}
+    others = [c for c in before.get("conditions", ()) if c["type"] not in told]
+    return {**before, "conditions": [*others, *conditions]}
 
 
 def transitions(

@@ -48,7 +48,10 @@ class Acts:
         """Store claims if the job is still as it was read; the plan is frozen beside the first one.
         Raises Conflict."""
         if memory.attempt and not view.recall().memory.attempt:
-            await asyncio.gather(self.write(view, memory, status), self._freeze(view, plan))
+            frozen = manifests.config_map(plan)  # raises before anything is claimed
+            await asyncio.gather(
+                self.write(view, memory, status), self._ensure(view, CONFIG_MAPS, frozen)
+            )
         else:
             await self.write(view, memory, status)
 
@@ -85,7 +88,7 @@ class Acts:
         stage: StagePlan,
         wanted: Iterable[ReplicaPlan],
     ) -> None:
-        await self._freeze(view, plan)
+        await self._ensure(view, CONFIG_MAPS, manifests.config_map(plan))
         leader = leader_of(view, plan, memory)
         ip = leader.ip if leader else None
         made: list[Any] = [self._pod(view, plan, memory, replica, ip) for replica in wanted]
@@ -95,9 +98,6 @@ class Acts:
         for fault in faults:
             if isinstance(fault, BaseException):
                 raise fault
-
-    async def _freeze(self, view: View, plan: JobPlan) -> None:
-        await self._ensure(view, CONFIG_MAPS, manifests.config_map(plan))
 
     async def _ensure(self, view: View, kind: Kind, body: Object) -> None:
         name = str(body["metadata"]["name"])

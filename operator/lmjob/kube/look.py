@@ -7,21 +7,22 @@ before anything is created or deleted, job and pods are read afresh and thought 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from lmjob.api.names import LABEL_UID
 from lmjob.core.decide import Act, Claim, Wait
 from lmjob.core.memory import Memory
 from lmjob.core.observed import Obstacle
 from lmjob.core.plan.shapes import JobPlan
-from lmjob.core.report import Status, invalid
+from lmjob.core.report import Status, stalled
 from lmjob.kube import metrics, plans
 from lmjob.kube.acts import Acts
 from lmjob.kube.client import Client
-from lmjob.kube.errors import Conflict, NotFound, Refused
+from lmjob.kube.errors import Conflict, NotFound, Refused, RequestError
 from lmjob.kube.kinds import JOBS, PODS
 from lmjob.kube.observe import sight
 from lmjob.kube.obstacles import Obstacles
@@ -59,6 +60,11 @@ class Looks:
         started = time.perf_counter()
         try:
             return await self._look(key)
+        except RequestError:
+            raise
+        except Exception as error:
+            await self._stall(key, error)
+            raise
         finally:
             metrics.observe_reconcile(time.perf_counter() - started)
 
@@ -115,9 +121,14 @@ class Looks:
             plan = plans.planned(view, self._image)
             if plan is None:
                 plan = await plans.frozen(self._client, view, self._image)
-            recalled = view.recall()
+            return await self._think(view, plan)
         except MistakesError as error:
-            return False, await self._refuse(view, error)
+            told = "; ".join(map(str, error.mistakes))
+            await self._tell_stalled(view, "InvalidSpec", told)
+            return False, None
+
+    async def _think(self, view: View, plan: JobPlan) -> tuple[bool, float | None]:
+        recalled = view.recall()
         memory = recalled.memory
         found = think(plan, recalled, view.observed(), time.time())
         if isinstance(found.decision, Wait) and await self._poller.ask(view, plan, memory):
@@ -185,15 +196,23 @@ class Looks:
         await self._acts.write(view, memory, status)
         return None
 
-    async def _refuse(self, view: View, error: MistakesError) -> float | None:
-        """Tell what is wrong with a specification; nothing else is done for the job."""
-        told = "; ".join(map(str, error.mistakes))
-        status = invalid(told[:MAX_TOLD], time.time(), view.status)
+    async def _tell_stalled(
+        self, view: View, reason: Literal["InvalidSpec", "OperatorError"], message: str
+    ) -> None:
+        """Tell why nothing is done for the job any more, until something changes."""
         if not view.refreshed:
             await self._refresh(view)
+        status = stalled(reason, message[:MAX_TOLD], time.time(), view.status)
         if changed(view, status) is not None:
             await self._acts.write(view, Memory(), status)
-        return None
+
+    async def _stall(self, key: str, error: Exception) -> None:
+        """A defect of ours, or an object that nobody thought of: it must show in the job itself,
+        and may not hide the error that is about to be logged."""
+        view = self._views.get(key)
+        if view is not None and not view.deleting:
+            with contextlib.suppress(Exception):
+                await self._tell_stalled(view, "OperatorError", f"{type(error).__name__}: {error}")
 
     async def _blocked(self, view: View, plan: JobPlan, memory: Memory, error: Refused) -> None:
         """Tell why nothing could be created; the queue tries again later."""

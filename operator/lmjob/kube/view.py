@@ -115,7 +115,7 @@ class View:
 
     def document(self, memory: Memory, plain: Mapping[str, Any], status: Status) -> Object:
         """The body of a write of the status. `plain` is the document of the memory."""
-        kept = {"memory": dict(plain)} if memory.attempt else {}
+        kept = {"memory": dict(plain)} if memory != Memory() else {}
         meta = self.body["metadata"]
         return {
             "apiVersion": self.body.get("apiVersion"),
