@@ -1,7 +1,8 @@
 """Fixtures of the tests that need a cluster.
 
 `api`, `namespace`: the cluster of KUBECONFIG, whatever it is. `lab`, `scene`: an API server of the
-tests' own with scripted pods, brought up by the tool that LMJOB_CLUSTER_TOOL names.
+tests' own with scripted pods, brought up by the tool that LMJOB_CLUSTER_TOOL names. `machine`,
+`release`, `site`: the cluster of KUBECONFIG with real nodes, and the operator installed by Helm.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from tests.cluster.harness.operators import Nursery, Starter
     from tests.cluster.harness.scene import Lab, Scene
     from tests.cluster.harness.scripts import Play
+    from tests.cluster.real.machine import Machine
+    from tests.cluster.real.release import Release
+    from tests.cluster.real.site import Site
 
 CRD = Path(__file__).parents[2] / "manifests/crd/lmtrainingjobs.yaml"
 
@@ -113,6 +117,34 @@ def stage(
             return opened[-1]
 
         yield begin
+
+
+@pytest.fixture(scope="session")
+def machine() -> Machine:
+    """The cluster of KUBECONFIG, whose nodes are hosts of this machine."""
+    from tests.cluster.real.machine import Machine, why_not
+
+    if why_not():
+        pytest.skip(why_not())
+    return Machine.found()
+
+
+@pytest.fixture(scope="session")
+def release(machine: Machine, api: Api) -> Iterator[Release]:
+    """The operator, installed by Helm as two pods."""
+    from tests.cluster.real.release import installed
+
+    with installed(machine, api) as found:
+        yield found
+
+
+@pytest.fixture
+def site(release: Release, tmp_path: Path) -> Iterator[Site]:
+    """A fresh namespace of the `restricted` level with a claim `results` that nodes share."""
+    from tests.cluster.real.site import site
+
+    with site(release.api, tmp_path) as found:
+        yield found
 
 
 SCENES = pytest.StashKey[Any]()
