@@ -13,6 +13,7 @@ from lmjob.api import names
 from lmjob.api.spec import parse_job
 from lmjob.core.plan import Facts, JobPlan, plan_job
 from lmjob.core.plan.job import plan_hash
+from lmjob.core.plan.places import local_paths
 from lmjob.kube.client import Client
 from lmjob.kube.kinds import CONFIG_MAPS
 from lmjob.kube.view import View
@@ -30,7 +31,7 @@ def planned(view: View, image: str) -> JobPlan | None:
     if current is not None and (claimed or view.plan_generation == view.generation):
         return current
     try:
-        fresh = plan_job(parse_job(view.body), uid=view.uid, facts=Facts(default_image=image))
+        fresh = _plan(view, image)
     except MistakesError:
         if not claimed:
             raise
@@ -55,6 +56,14 @@ async def frozen(client: Client, view: View, image: str) -> JobPlan:
                 return plan
         except (KeyError, ValueError, TypeError) as error:
             _log.error("%s: config map %s holds no plan: %s", view.key, name, error)
-    view.plan = plan_job(parse_job(view.body), uid=view.uid, facts=Facts(default_image=image))
-    view.plan_generation = view.generation
+    view.plan, view.plan_generation = _plan(view, image), view.generation
     return view.plan
+
+
+def _plan(view: View, image: str) -> JobPlan:
+    job = parse_job(view.body)
+    plan = plan_job(job, uid=view.uid, facts=Facts(default_image=image))
+    mistakes = tuple(local_paths(plan.run))
+    if mistakes:
+        raise MistakesError(mistakes)
+    return plan
