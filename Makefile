@@ -14,11 +14,11 @@ help:  ## this list
 demo: $(VENV)/demo.installed  ## train and evaluate a small BERT on this machine (minutes)
 	$(BIN)/lmjob run manifests/examples/quickstart.yaml
 
-test: $(VENV)/test.installed  ## every test that needs no cluster
+test: $(VENV)/test.installed  ## every test; with KUBECONFIG those of the cluster, too
 	$(BIN)/pytest
 
 test-fast: $(VENV)/test.installed  ## the tests that start no trainer
-	$(BIN)/pytest -m "not slow and not demo"
+	$(BIN)/pytest -m "not slow and not demo and not cluster"
 
 verify: $(VENV)/verify.installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
