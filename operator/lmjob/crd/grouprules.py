@@ -41,7 +41,7 @@ _COUNTED = "has(p.microBatchSize) && type(p.microBatchSize) == int"
 def _auto(known: str, world: str) -> Cel:
     """Each process has at least one sequence."""
     wrong = f"!({_COUNTED}) && {_SIZE} < {world}"
-    words = "[%d].globalBatchSize is less than the %d processes: some would have nothing to do; "
+    words = "[%d].globalBatchSize: is less than the %d processes: some would have nothing to do; "
     first = f"self.phases.map(p, {wrong}).indexOf(true)"
     return Cel(
         f"!({known}) || !self.phases.exists(p, {wrong})",
@@ -54,7 +54,7 @@ def _even(known: str, world: str) -> Cel:
     """The micro batches of all processes fill the batch."""
     sane = f"{_COUNTED} && {_MICRO} > 0 && {_MICRO} <= {_SIZE}"
     wrong = f"{sane} && {_SIZE} % ({_MICRO} * ({world})) != 0"
-    words = "[%d].globalBatchSize must be a multiple of %d: microBatchSize %d x %d processes"
+    words = "[%d].globalBatchSize: must be a multiple of %d: microBatchSize %d x %d processes"
     first = f"self.phases.map(p, {wrong}).indexOf(true)"
     micro = f"int(self.phases.filter(p, {wrong})[0].microBatchSize)"
     return Cel(

@@ -48,9 +48,9 @@ def check(pattern: str) -> None:
         if not _ESCAPE.match(escape[0]):
             raise ValueError(f"{pattern!r}: {escape[0][:2]} means something else in RE2")
     bare = _ESCAPE.sub("_", pattern)
-    if _GROUP.search(bare):
-        raise ValueError(f"{pattern!r}: RE2 has only plain groups, no look-around, no flags")
     outside = re.sub(r"\[\^?\]?[^\]]*\]", "_", bare)
+    if _GROUP.search(outside):
+        raise ValueError(f"{pattern!r}: RE2 has only plain groups, no look-around, no flags")
     if _POSSESSIVE.search(outside):
         raise ValueError(f"{pattern!r}: RE2 has no possessive repetition")
     counts = [int(n) for match in _COUNT.finditer(outside) for n in (match[1], match[3]) if n]

@@ -9,7 +9,7 @@ from lmjob.api.names import GROUP
 from lmjob.api.spec.affinity import Requirement
 from lmjob.api.spec.pods import UNSAFE_ANNOTATIONS, PodSettings, Toleration
 from lmjob.api.spec.quantities import Quantity
-from lmjob.api.spec.resources import BYTE_RESOURCES, OWN_RESOURCES, Resources
+from lmjob.api.spec.resources import BYTE_RESOURCES, GPU, OWN_RESOURCES, Resources
 from lmjob.api.spec.syntax import KEY_WAY_OUT, LABEL_KEY, LABEL_KEY_HELP
 from lmjob.api.spec.variables import THREAD_NAMES, EnvVar
 from lmjob.crd.cel import Cel, all_of, any_of, literal, matches, said, told
@@ -23,12 +23,15 @@ from lmtrainer.contract.environment import (
 _KEY = re2(LABEL_KEY).text
 
 
-def _keys(field: str, rule: str, words: str) -> Cel:
-    """A rule of the keys of an object; the message names the first that breaks it."""
+def _keys(field: str, rule: str, words: str, *values: str) -> Cel:
+    """A rule of the keys of an object; the message begins with the first that breaks it. In further
+    values of the message, KEY stands for it."""
     path = f"self.{field}"
+    key = f"{path}.filter(k, !({rule}))[0]"
+    told = [value.replace("KEY", key) for value in values]
     return Cel(
         f"!has({path}) || {path}.all(k, {rule})",
-        expression=said(words, f"{path}.filter(k, !({rule}))[0]"),
+        expression=said(f"%s: {words}", key, *told),
         field=field,
     )
 
@@ -46,17 +49,11 @@ def _own_keys(field: str) -> tuple[Cel, ...]:
     """Keys that a job may not set: those of the operator, and those that weaken a pod."""
     ours = f"^([^/]*[.])?{GROUP.replace('.', '[.]')}/"
     unsafe = any_of(*(f'k.startsWith("{prefix}")' for prefix in UNSAFE_ANNOTATIONS))
+    theirs = f"{GROUP}/ is the operator's own; choose another prefix"
+    weakens = "is not allowed: it weakens the pod's protection; remove it"
     return (
-        _keys(
-            field,
-            f"!{matches('k', ours)}",
-            f"the key %s is not allowed: {GROUP}/ is the operator's own; choose another prefix",
-        ),
-        _keys(
-            field,
-            f"!({unsafe})",
-            "the key %s is not allowed: it weakens the pod's protection; remove it",
-        ),
+        _keys(field, f"!{matches('k', ours)}", theirs),
+        _keys(field, f"!({unsafe})", weakens),
     )
 
 
@@ -111,50 +108,47 @@ def _resources() -> tuple[Cel, ...]:
 
 
 def _amounts(field: str) -> tuple[Cel, ...]:
+    amount = f"string(self.{field}[k])"
     own = f'k in {literal(OWN_RESOURCES)} || k.startsWith("hugepages-") || k.contains("/")'
-    small = (
-        f"k in {literal(BYTE_RESOURCES)} && string(self.{field}[k]).matches({literal('[num]$')})"
-    )
-    part = matches(f"string(self.{field}[k])", "[.][0-9]*[1-9][0-9]*$")
+    small = f"k in {literal(BYTE_RESOURCES)} && {matches(amount, '[num]$')}"
+    part = matches(amount, "[.][0-9]*[1-9][0-9]*$")
+    named = "a key is not the name of a resource; such as nvidia.com/gpu"
     return (
-        _keys(
-            field,
-            own,
-            f"%s is an unknown resource; known: {', '.join(OWN_RESOURCES)}, and devices "
-            "such as nvidia.com/gpu",
-        ),
-        _some_key(
-            field, matches("k", _KEY), "a key is not the name of a resource; such as nvidia.com/gpu"
-        ),
-        _keys(field, f"!({small})", "the %s amount is a part of one byte; such as 16Gi"),
+        _keys(field, own, f"unknown resource; known: {', '.join(OWN_RESOURCES)}, {GPU}"),
+        _some_key(field, matches("k", _KEY), named),
+        _keys(field, f"!({small})", "is a part of one byte; such as 16Gi"),
         _keys(
             field,
             f'!k.contains("/") || !{part}',
-            "%s must be a whole number of devices; write 1, 2, ...",
+            "must be a whole number of devices; write 1, 2, ...",
         ),
     )
 
 
 def _requests() -> tuple[Cel, ...]:
     both = "has(self.limits) && k in self.limits"
-    amounts = [f"quantity(string(self.{block}[k]))" for block in ("requests", "limits")]
-    read = all_of(*(f"isQuantity(string(self.{block}[k]))" for block in ("requests", "limits")))
-    compared = f"{amounts[0]}.compareTo({amounts[1]})"
+    amounts = [f"string(self.{block}[k])" for block in ("requests", "limits")]
+    read = all_of(*(f"isQuantity({amount})" for amount in amounts))
+    compared = "quantity({}).compareTo(quantity({}))".format(*amounts)
+    way_out = "lower it or raise the limit"
     return (
         _keys(
             "requests",
             f"!({both}) || !({read}) || {compared} <= 0",
-            "the %s request exceeds the limit; lower it or raise the limit",
+            f"the %s request exceeds the limit %s; {way_out}",
+            "KEY",
+            "string(self.limits[KEY])",
         ),
         _keys(
             "requests",
             f'!k.contains("/") || {both}',
-            "%s is a device and needs a limit; move it to limits: it cannot be shared",
+            "a device needs a limit; move it to limits: it cannot be shared",
         ),
         _keys(
             "requests",
             f'!k.contains("/") || !({both}) || !({read}) || {compared} >= 0',
-            "%s must equal the limit; leave the request out",
+            "must equal the limit %s; leave the request out",
+            "string(self.limits[KEY])",
         ),
     )
 

@@ -112,7 +112,7 @@ def _run() -> tuple[Cel, ...]:
     length = or_else("p.sequenceLength", _default(Phase, "sequence_length"))
     limit = _size("self.model", "maxPositions", 2)
     first = f"self.phases.map(p, {length} > {limit}).indexOf(true)"
-    too_long = "[%d].sequenceLength is more than the model's maxPositions %d; lower it or raise "
+    too_long = "[%d].sequenceLength: is more than the model's maxPositions %d; lower it or raise "
     fits = f"{_OBJECTIVES}[self.model.type]"
     family = "self.model.type"
     return (

@@ -1,0 +1,168 @@
+"""Valid jobs that, together, give every field of a specification, and a status with all of its."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from lmjob.core.fault import Fault
+from lmjob.core.memory import Memory
+from lmjob.core.observed import Observed
+from lmjob.core.plan.shapes import JobPlan
+from lmjob.core.report import report
+from lmtrainer.config import document
+from lmtrainer.contract.reports import Position, Progress
+from tests.lmjob.bodies import GOOD, changed
+
+EXPRESSIONS = [{"key": "example.org/pool", "operator": "In", "values": ["a", "b"]}]
+POD_TERM = {
+    "labelSelector": {"matchLabels": {"team": "nlp"}, "matchExpressions": EXPRESSIONS},
+    "topologyKey": "kubernetes.io/hostname",
+}
+POD_AFFINITY = {
+    "requiredDuringSchedulingIgnoredDuringExecution": [POD_TERM],
+    "preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 1, "podAffinityTerm": POD_TERM},
+    ],
+}
+POD: dict[str, Any] = {
+    "resources": {
+        "requests": {"cpu": 2, "memory": "4Gi"},
+        "limits": {"memory": "8Gi", "example.org/fpga": "1"},
+    },
+    "sharedMemory": "1Gi",
+    "imagePullSecrets": [{"name": "registry"}],
+    "nodeSelector": {"pool": "a"},
+    "tolerations": [
+        {"key": "gpu", "operator": "Equal", "value": "x", "effect": "NoExecute"},
+        {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30},
+    ],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": EXPRESSIONS}]
+            },
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 100, "preference": {"matchExpressions": EXPRESSIONS}}
+            ],
+        },
+        "podAffinity": POD_AFFINITY,
+        "podAntiAffinity": POD_AFFINITY,
+    },
+    "labels": {"team": "nlp"},
+    "annotations": {"example.org/note": "any text: $(X) {{7*7}} é😀\n"},
+    "priorityClassName": "high",
+    "runtimeClassName": "gvisor",
+    "env": [{"name": "A", "value": "1"}, {"name": "B"}],
+}
+
+
+def _pod(**more: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(POD), **more}
+
+
+EVERY_FIELD = changed(
+    {
+        "spec.suspend": False,
+        "spec.processesPerNode": 1,
+        "spec.seed": 2**63 - 1,
+        "spec.precision": "fp32",
+        "spec.threadsPerProcess": "auto",
+        "spec.objective": "mlm",
+        "spec.pods": _pod(),
+        "spec.prepare": _pod(),
+        "spec.master": _pod(),
+        "spec.workers": _pod(replicas=3),
+        "spec.evaluate": _pod(everySteps=10, fill=["a [MASK]"]),
+        "spec.data": {
+            "train": ["pvc://corpus/wiki/*.txt", "sample://jargon"],
+            "validation": {"files": ["pvc://corpus/held/*.txt"]},
+            "documents": "line",
+            "encoding": "utf-8",
+            "cache": "pvc://corpus/cache",
+        },
+        "spec.tokenizer": {
+            "train": {"type": "wordpiece", "vocabSize": 1000, "lowercase": True, "minFrequency": 2}
+        },
+        "spec.model": {
+            "type": "bert",
+            "preset": "tiny",
+            "config": {
+                "layers": 3,
+                "hiddenSize": 96,
+                "heads": 4,
+                "intermediateSize": 384,
+                "maxPositions": 256,
+                "dropout": 0,
+                "attentionDropout": 0.5,
+                "layerNormEpsilon": 1e-12,
+                "initializerRange": 0.02,
+            },
+        },
+        "spec.masking": {"share": 0.2, "masked": 1, "random": 0},
+        "spec.phases[0].schedule": "linear",
+        "spec.optimizer": {
+            "type": "adamw",
+            "weightDecay": 0.01,
+            "beta1": 0.9,
+            "beta2": 0.99,
+            "epsilon": 1e-8,
+            "clipNorm": 0,
+        },
+        "spec.checkpoint": {"everySteps": 100, "keep": 3, "resume": "auto"},
+        "spec.startup": {"timeoutSeconds": 60},
+        "spec.failurePolicy": {"maxRestarts": 0},
+        "spec.terminationGracePeriodSeconds": 60,
+    }
+)
+"""All fields but those that exclude one of these."""
+
+OTHER_FIELDS = changed(
+    {
+        "spec.data.validation": {"share": 0.1},
+        "spec.tokenizer": {"from": "pvc://corpus/tokenizer"},
+        "spec.model": {"type": "bert", "from": "pvc://corpus/model"},
+        "spec.phases": [{"name": "main", "epochs": 1.5}],
+        "spec.processesPerNode": "auto",
+    }
+)
+VALID = {"good": GOOD, "every field": EVERY_FIELD, "other fields": OTHER_FIELDS}
+
+NOW = 1_700_000_000.0
+DURABLE = Position(phase_index=0, step=40, phase="main")
+MEMORY = Memory(
+    attempt=2,
+    stage="train",
+    group="formed",
+    restarts=1,
+    retry_at=NOW,
+    outcome="complete",
+    outcome_reason="AllStagesDone",
+    last_fault=Fault(
+        reason="RankKilled", replica="worker-0", message="killed by signal 9", rank=1, at=NOW
+    ),
+    durable=DURABLE,
+    durable_at_fault=DURABLE,
+    lost_steps=15,
+    noted_at=NOW,
+    started_at=NOW,
+    finished_at=NOW + 1,
+)
+PROGRESS = Progress(
+    attempt=2,
+    stage="train",
+    activity="phase main",
+    done=55,
+    total=100,
+    position=Position(phase_index=0, step=55, phase="main"),
+    loss=4.5,
+    tokens_per_second=1234.5,
+    eta_seconds=61.0,
+    durable=DURABLE,
+)
+
+
+def every_status(plan: JobPlan) -> dict[str, Any]:
+    """A status as the operator stores it."""
+    told = report(plan, MEMORY, Observed(progress=PROGRESS), NOW)
+    return {**told, "observedGeneration": 1, "memory": document(MEMORY)}
