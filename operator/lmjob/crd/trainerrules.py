@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from lmjob.core.plan.places import local_paths
 from lmjob.crd.cel import Cel, any_of, given, literal, matches, or_else, said, told
 from lmjob.crd.patterns import check
+from lmtrainer.config import parse
 from lmtrainer.config.data import DataConfig, ValidationConfig
 from lmtrainer.config.model import OBJECTIVES, PRESETS, ArchitectureChanges, ModelConfig
 from lmtrainer.config.phase import Phase
@@ -163,7 +165,16 @@ def _authority(scheme: str) -> str:
     return f'!self.startsWith("{scheme}://") || {matches("self", f"^{scheme}://{authority}(/|$)")}'
 
 
+def _path() -> Cel:
+    """A path of one machine: right for `lmjob run`, but who asks an API server has a cluster."""
+    known = {"data": {"train": ["pvc://a/b"]}, "phases": [{"name": "a", "steps": 1}]}
+    run = parse(RunConfig, {**known, "model": {"type": "bert"}, "output": {"to": "/a"}})
+    another = f'self == "" || self.contains("://") || {matches("self", "^(pvc|sample):")}'
+    return told(another, local_paths(run), whole=True)
+
+
 _LOCATION = (
+    _path(),
     _told_of("", f"!{matches('self', _BLANK)}"),
     _told_of("pvc:a", f"{_OURS} || !{matches('self', '^(pvc|sample):')}"),
     _told_of("s3://a", f"{_OURS} || !{matches('self', '^[A-Za-z][-A-Za-z0-9+.]*://')}"),
