@@ -41,17 +41,26 @@ class Wire:
     """Carries bytes between a client and the API server, unless it is cut: then nothing passes and
     nothing is closed, as when a cable is pulled."""
 
+    credentials: Credentials
+    """Of a client that goes through it."""
+
     def __init__(self, through: Credentials) -> None:
         self._behind = through
         self._whole = asyncio.Event()
         self._whole.set()
         self._flows: set[asyncio.Task[None]] = set()
-        self.credentials = through
 
     def cut(self) -> None:
         self._whole.clear()
 
     def mend(self) -> None:
+        self._whole.set()
+
+    def lose_connections(self) -> None:
+        """What is open hangs for ever; new connections work, as after a failover behind a balancer
+        of loads."""
+        self._whole.clear()
+        self._whole = asyncio.Event()
         self._whole.set()
 
     @contextlib.asynccontextmanager
@@ -77,8 +86,8 @@ class Wire:
             stack.push_async_callback(_ended, writer)
             there, back = await asyncio.open_connection(behind.hostname, behind.port)
             stack.push_async_callback(_ended, back)
-            flows = [asyncio.ensure_future(self._flow(reader, back))]
-            flows.append(asyncio.ensure_future(self._flow(there, writer)))
+            flows = [asyncio.ensure_future(_flow(reader, back, self._whole))]
+            flows.append(asyncio.ensure_future(_flow(there, writer, self._whole)))
             try:
                 await asyncio.wait(flows, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -86,11 +95,14 @@ class Wire:
                     flow.cancel()
                 await asyncio.gather(*flows, return_exceptions=True)
 
-    async def _flow(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            await self._whole.wait()
-            sink.write(data)
-            await sink.drain()
+
+async def _flow(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, whole: asyncio.Event
+) -> None:
+    while data := await source.read(65536):
+        await whole.wait()
+        sink.write(data)
+        await sink.drain()
 
 
 async def _ended(writer: asyncio.StreamWriter) -> None:

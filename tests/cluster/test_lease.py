@@ -52,6 +52,8 @@ class Reign:
 class Candidate:
     identity: str
     reigns: list[Reign]
+    ends_in: float = 0.0
+    """Seconds that its work takes to end."""
     looks: int = 0
     task: asyncio.Future[None] | None = None
 
@@ -66,6 +68,7 @@ class Candidate:
         try:
             await asyncio.Event().wait()
         finally:
+            await asyncio.sleep(self.ends_in)
             reign.ended = time.monotonic()
 
     def looked(self) -> None:
@@ -138,6 +141,7 @@ def test_a_leader_that_shuts_down_hands_over_at_once_after_its_work_has_ended(na
             await until(lambda: first.leads, SECONDS)
             async with standing(name, "b", reigns) as second:
                 await until(lambda: second.looks > 1, SECONDS)
+                first.ends_in = 0.5
                 await first.stop()
                 assert await until(lambda: second.leads, SECONDS) < SECONDS / 10 + SLACK
         assert reigns[0].ended is not None
@@ -196,6 +200,23 @@ def test_a_short_loss_of_the_api_server_deposes_nobody(name: str) -> None:
                     await asyncio.sleep(SECONDS / 5)
                     wire.mend()
                     await asyncio.sleep(SECONDS / 2)
+                assert len(reigns) == 1
+                assert first.leads
+
+    run(test())
+
+
+def test_a_dead_connection_deposes_nobody_while_the_api_server_can_be_reached(name: str) -> None:
+    async def test() -> None:
+        reigns: list[Reign] = []
+        async with (
+            Wire(credentials()).laid() as wire,
+            standing(name, "a", reigns, through=wire.credentials) as first,
+        ):
+            await until(lambda: first.leads, SECONDS)
+            async with standing(name, "b", reigns):
+                wire.lose_connections()
+                await asyncio.sleep(1.5 * SECONDS)
                 assert len(reigns) == 1
                 assert first.leads
 

@@ -298,6 +298,30 @@ def test_no_more_requests_are_in_flight_than_there_are_slots_over_as_few_connect
     assert len(server.peers) == 3
 
 
+def test_a_long_wait_for_a_slot_is_not_held_against_a_request() -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.05)
+        return web.json_response(GOOD)
+
+    async def whole() -> None:
+        async with Server(slow).running(slots=1, deadline=0.3) as client:
+            await asyncio.gather(*(client.get(PODS, "ns", "x") for _ in range(12)))
+
+    asyncio.run(whole())
+
+
+def test_a_redirect_is_never_followed_with_our_token() -> None:
+    server = Server(answer(302, {}, Location="/elsewhere"), answer(200))
+
+    async def whole() -> None:
+        async with server.running(token="abc") as client:
+            with pytest.raises(Refused, match="answered 302"):
+                await client.get(PODS, "ns", "x")
+
+    asyncio.run(whole())
+    assert len(server.asked) == 1
+
+
 def test_a_request_that_waits_for_its_next_try_holds_up_no_other() -> None:
     server = Server(refusal(429, "TooManyRequests", "", Retry_After="1"), answer(200))
 

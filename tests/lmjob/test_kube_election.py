@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lmjob.kube.election import LeaseSettings, released, sight, taken
+from lmjob.kube.election import LeaseSettings, next_look, released, sight, taken
 
 ME = LeaseSettings(namespace="ns", name="op", identity="me", seconds=15)
 OTHER = LeaseSettings(namespace="ns", name="op", identity="other", seconds=15)
@@ -63,6 +63,14 @@ def test_a_lease_that_people_made_without_a_word_is_free() -> None:
     found = sight(bare, None, 100.0)
     assert found.free_at(ME) == 100.0
     assert taken(ME, found.lease, 1.0)["spec"]["holderIdentity"] == "me"
+
+
+def test_looks_come_in_time_with_the_end_of_a_foreign_lease() -> None:
+    seen = sight(held(OTHER), None, 100.0)
+    assert next_look(None, ME, 100.0) == ME.look_seconds
+    assert next_look(seen, ME, 100.0) == ME.look_seconds
+    assert next_look(seen, ME, 114.5) == 0.5
+    assert next_look(seen, ME, 116.0) == ME.look_seconds
 
 
 def test_the_record_names_the_version_that_was_read_and_counts_changes_of_the_holder() -> None:

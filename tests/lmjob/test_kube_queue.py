@@ -151,6 +151,19 @@ def test_a_look_drops_the_time_that_an_older_one_asked_for(
     assert taken(schedule) == []
 
 
+def test_a_dropped_time_does_not_bring_a_later_one_forward(
+    schedule: Schedule, clock: Clock
+) -> None:
+    schedule.add_at("a", UNIX + 10)
+    schedule.add("a")
+    assert schedule.take() == "a"
+    schedule.done("a", UNIX + 50)
+    clock.move(11)
+    assert taken(schedule) == []
+    clock.move(40)
+    assert taken(schedule) == ["a"]
+
+
 def test_a_time_that_is_asked_for_during_a_look_is_kept(schedule: Schedule, clock: Clock) -> None:
     schedule.add("a")
     assert schedule.take() == "a"

@@ -33,6 +33,11 @@ class LeaseSettings:
         return self.seconds / 5
 
     @property
+    def retry_seconds(self) -> float:
+        """Between a renewal that failed and the next try."""
+        return self.seconds / 50
+
+    @property
     def renew_deadline(self) -> float:
         """A leader stops leading so long after it sent its last good renewal. Its work has the rest
         of the lease to end before anybody else can lead."""
@@ -69,6 +74,13 @@ def sight(lease: Object, before: Sighting | None, now: float) -> Sighting:
     lease = {**lease, "spec": lease.get("spec") or {}}
     same = before is not None and _identity(before.lease) == _identity(lease)
     return Sighting(lease, before.since if same and before is not None else now)
+
+
+def next_look(seen: Sighting | None, settings: LeaseSettings, now: float) -> float:
+    """Seconds until a candidate looks again: in time with the end of the lease, so that no wait is
+    added to it."""
+    left = seen.free_at(settings) - now if seen is not None else 0.0
+    return left if 0 < left < settings.look_seconds else settings.look_seconds
 
 
 def _identity(lease: Object) -> tuple[str, Any]:

@@ -54,8 +54,8 @@ def read(named: str) -> Access:
     _, context = _entry(documents, "contexts", "context", current)
     home, cluster = _entry(documents, "clusters", "cluster", context.get("cluster"))
     folder, user = _entry(documents, "users", "user", context.get("user"))
-    for field, words in _UNSUPPORTED.items():
-        if user.get(field):
+    for way, words in _UNSUPPORTED.items():
+        if user.get(way):
             raise KubeconfigError(f"{named}: user {context['user']!r} {words}; {_WAY_OUT}")
     insecure = bool(cluster.get("insecure-skip-tls-verify"))
     return Access(

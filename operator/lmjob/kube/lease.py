@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 
 from lmjob.kube import metrics
 from lmjob.kube.client import Client
-from lmjob.kube.election import LeaseSettings, Sighting, released, sight, taken
+from lmjob.kube.election import LeaseSettings, Sighting, next_look, released, sight, taken
 from lmjob.kube.errors import AlreadyExists, Conflict, NotFound, RequestError
 from lmjob.kube.kinds import LEASES
 
@@ -69,7 +69,7 @@ class _Candidate:
             sent = time.monotonic()
             if await self._try(self._settings.renew_deadline):
                 return sent
-            await asyncio.sleep(self._until_next_look())
+            await asyncio.sleep(next_look(self._seen, self._settings, time.monotonic()))
 
     async def lead(self, on_lead: Callable[[], Awaitable[None]], renewed: float) -> bool:
         """True if the work ended by itself, False if the lease was lost before."""
@@ -103,7 +103,7 @@ class _Candidate:
             elif self._held_by_another():
                 return
             else:
-                pause = self._settings.look_seconds
+                pause = self._settings.retry_seconds
 
     async def _try(self, seconds: float) -> bool:
         """Take or renew the lease; False if it is not ours, or nobody knows. One dead connection
@@ -152,14 +152,6 @@ class _Candidate:
 
     def _held_by_another(self) -> bool:
         return self._seen is not None and self._seen.holder != self._settings.identity
-
-    def _until_next_look(self) -> float:
-        """Looks come in time with the end of the lease, so that no wait is added to it."""
-        look = self._settings.look_seconds
-        if self._seen is None or not self._held_by_another():
-            return look
-        left = self._seen.free_at(self._settings) - time.monotonic()
-        return left if 0 < left < look else look
 
     async def _stop(self, work: asyncio.Future[None]) -> None:
         """End the work within the part of the lease that is left for it."""

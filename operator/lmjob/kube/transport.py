@@ -55,14 +55,13 @@ class Transport:
 
     def __init__(self, credentials: Credentials, *, slots: int, deadline: float) -> None:
         self._credentials = credentials
-        self._count = slots
         self._slots = asyncio.Semaphore(slots)
         self._deadline = deadline
         self._session: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
         connector = aiohttp.TCPConnector(
-            limit=self._count,
+            limit=0,  # the slots are the limit; a wait for them is not part of the deadline
             ssl=self._credentials.ssl_context(),
             keepalive_timeout=60.0,
         )
@@ -107,7 +106,7 @@ class Transport:
             answer, data = await self._exchange(request, body, seconds)
             code = str(answer.status)
             return _checked(request, answer, data)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError, too
             raise Unavailable(_words(error)) from error
         finally:
             metrics.count_request(request.verb, request.kind, code)
