@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,18 @@ SLACK = 0.5
 
 
 @pytest.fixture
-def name() -> str:
-    return f"test-{uuid.uuid4().hex[:8]}"
+def name() -> Iterator[str]:
+    """Of a lease that no other test knows; removed afterwards."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    yield name
+
+    async def remove() -> None:
+        async with Client(credentials()) as client:
+            lease = await client.get(LEASES, "default", name)
+            if lease is not None:
+                await client.delete(LEASES, "default", name, uid=lease["metadata"]["uid"])
+
+    asyncio.run(remove())
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
