@@ -146,7 +146,7 @@ def test_progress_tells_where_the_training_is(plan_of):
         done=55,
         total=100,
         position=Position(phase_index=0, step=55, phase="main"),
-        loss=4.5,
+        loss=4.5000012,
         tokens_per_second=1234.5,
         eta_seconds=61.0,
         durable=DURABLE,

@@ -239,13 +239,18 @@ def _known(progress: Progress) -> dict[str, Any]:
         "unit": progress.unit,
         "done": progress.done,
         "total": progress.total,
-        "loss": progress.loss,
-        "tokensPerSecond": progress.tokens_per_second,
-        "etaSeconds": progress.eta_seconds,
+        "loss": _short(progress.loss),
+        "tokensPerSecond": _short(progress.tokens_per_second),
+        "etaSeconds": _short(progress.eta_seconds),
         "eta": duration_words(progress.eta_seconds),
         **(_position(progress.position) if progress.position else {}),
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _short(value: float | None) -> float | None:
+    """Five digits: more say nothing to people who watch a column."""
+    return None if value is None else float(f"{value:.5g}")
 
 
 def _position(position: Position) -> dict[str, Any]:
