@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.cluster.harness.scene import Lab, Scene
     from tests.cluster.harness.scripts import Play
     from tests.cluster.real.machine import Machine
+    from tests.cluster.real.recovery import Recovery
     from tests.cluster.real.release import Release
     from tests.cluster.real.site import Site
 
@@ -147,7 +148,30 @@ def site(release: Release, tmp_path: Path) -> Iterator[Site]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def recoveries(pytestconfig: pytest.Config) -> Iterator[list[Recovery]]:
+    """How long jobs took to recover from faults: shown at the end, and kept in a file."""
+    from tests.cluster.real.recovery import write
+
+    found = pytestconfig.stash.setdefault(RECOVERIES, [])
+    yield found
+    write(found)
+
+
 SCENES = pytest.StashKey[Any]()
+RECOVERIES = pytest.StashKey[Any]()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """The table of recovery times."""
+    found = config.stash.get(RECOVERIES, [])
+    if found:
+        from tests.cluster.real.recovery import table
+
+        terminalreporter.section("recovery from faults in real pods")
+        terminalreporter.write_line("\n".join(table(found)))
 
 
 @pytest.hookimpl(wrapper=True)

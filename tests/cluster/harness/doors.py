@@ -66,6 +66,7 @@ class Door:
         self._flows = asyncio.Event()
         self._flows.set()
         self._runner: web.AppRunner | None = None
+        self._passing: set[asyncio.Task[Any]] = set()
         self._port = 0
 
     async def open(self) -> None:
@@ -74,7 +75,9 @@ class Door:
         self._http = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         application = web.Application(client_max_size=1 << 24)
         application.router.add_route("*", "/{path:.*}", self._pass)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
@@ -84,6 +87,9 @@ class Door:
     async def shut(self) -> None:
         """As a server that goes down: open streams end, new connections are refused."""
         if self._runner is not None:
+            for task in self._passing:
+                task.cancel()
+            await asyncio.gather(*self._passing, return_exceptions=True)
             await self._runner.cleanup()
             await self._http.close()
             self._runner = None
@@ -96,7 +102,16 @@ class Door:
         self._flows.set()
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
-        await self._flows.wait()
+        task = asyncio.current_task()
+        assert task is not None
+        self._passing.add(task)
+        try:
+            await self._flows.wait()
+            return await self._take(request)
+        finally:
+            self._passing.discard(task)
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
         resource, named = _resource(request.path)
         self.verbs.add((_verb(request, named), resource))
         body = await request.read()

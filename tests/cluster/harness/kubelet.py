@@ -1,8 +1,9 @@
 """The scripted kubelet: a node without a machine, whose pods do what the script of a test says.
 
 It watches the pods that the scheduler binds to its node and reports their states as a kubelet does,
-termination messages included. A leader ends only after every pod of its group was Ready, and proves
-its success by the plan that it finds in the job's config map.
+termination messages included. A group ends as training does: every pod of it was Ready, the leader
+is the last to succeed, and nobody succeeds once one was lost. The leader proves its success by the
+plan that it finds in the job's config map.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tests.cluster.harness import pods
 from tests.cluster.harness.access import Access
 from tests.cluster.harness.api import MERGE, path_of
 from tests.cluster.harness.history import attempt_of, is_deleting, label, replica_of, uid
-from tests.cluster.harness.scripts import Part, Play, last_word, play
+from tests.cluster.harness.scripts import Part, Play, Script, last_word, play
 
 NODE = "scripted"
 
@@ -40,8 +41,13 @@ class Kubelet:
         self._access = access
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._dying: set[str] = set()
+        self._scripts: dict[str, Script] = {}
+        """By pod: a script is not changed in the middle."""
         self._plans: dict[str, JobPlan] = {}
         self._members: dict[Group, set[str]] = defaultdict(set)
+        """Pods that were Ready."""
+        self._done: dict[Group, set[str]] = defaultdict(set)
+        """Pods that succeeded."""
         self._changed = asyncio.Condition()
         self._addresses = 0
 
@@ -82,6 +88,7 @@ class Kubelet:
         if gone:
             self._end(name)
             self._dying.discard(name)
+            self._scripts.pop(name, None)
         elif is_deleting(pod) and name not in self._dying:
             self._dying.add(name)
             self._end(name)
@@ -96,7 +103,7 @@ class Kubelet:
     async def _live(self, pod: Any) -> None:
         if pod["status"]["phase"] in ("Succeeded", "Failed"):
             return
-        script = self._play(pod)(_part(pod))
+        script = self._script(pod)
         await _sleep(script.starts_after)
         at_once = script.ready_after == 0.0
         address = self._address()
@@ -105,17 +112,20 @@ class Kubelet:
             await _sleep(script.ready_after)
             await self._report(pod, pods.running(pod, address, ready=True))
         plan, stage = await self._plan(pod)
-        await self._formed(pod, stage)
+        await self._among(self._members, pod, stage, len(stage.replicas))
         await _sleep(script.runs)
         if script.exit_type is not ExitType.SUCCEEDED:
             self._break(pod, stage)
         elif uid(pod) not in self._members[_group(pod, stage)]:
             await _sleep(None)
+        elif replica_of(pod) == (stage.leader.role, 0):
+            await self._among(self._done, pod, stage, len(stage.replicas))
         message = last_word(plan, stage, _part(pod), script.exit_type)
         await self._report(pod, pods.ended(pod, script.exit_type, message))
+        await self._among(self._done, pod, stage, 0)
 
     async def _die(self, pod: Any) -> None:
-        script = self._play(pod)(_part(pod))
+        script = self._script(pod)
         if pod["status"]["phase"] == "Running":
             plan, stage = await self._plan(pod)
             self._break(pod, stage)
@@ -125,20 +135,25 @@ class Kubelet:
         now = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid(pod)}}
         await self._ask("DELETE", _path(pod), now)
 
-    def _play(self, pod: Any) -> Play:
-        return self.plays.get(pod["metadata"]["namespace"], play())
+    def _script(self, pod: Any) -> Script:
+        if uid(pod) not in self._scripts:
+            do = self.plays.get(pod["metadata"]["namespace"], play())
+            self._scripts[uid(pod)] = do(_part(pod))
+        return self._scripts[uid(pod)]
 
     def _break(self, pod: Any, stage: StagePlan) -> None:
         """One of a group is lost: the others will not succeed any more."""
         self._members.pop(_group(pod, stage), None)
 
-    async def _formed(self, pod: Any, stage: StagePlan) -> None:
-        """Until every pod of the group was Ready."""
-        group = self._members[_group(pod, stage)]
+    async def _among(
+        self, groups: dict[Group, set[str]], pod: Any, stage: StagePlan, count: int
+    ) -> None:
+        """Join a group and wait until so many are in it."""
+        group = groups[_group(pod, stage)]
         async with self._changed:
             group.add(uid(pod))
             self._changed.notify_all()
-            await self._changed.wait_for(lambda: len(group) >= len(stage.replicas))
+            await self._changed.wait_for(lambda: len(group) >= count)
 
     async def _plan(self, pod: Any) -> tuple[JobPlan, StagePlan]:
         job = label(pod, LABEL_UID)

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -32,15 +31,15 @@ class Starter(Protocol):
 
 
 def settings(namespace: str, kubeconfig: Path, **more: str) -> dict[str, str]:
-    """The environment of an operator of one namespace, with a lease of its own."""
+    """The environment of an operator of one namespace, with a lease of its own: one that is started
+    again bears the same name and leads at once."""
     return {
         "KUBECONFIG": str(kubeconfig),
         "LMJOB_NAMESPACES": namespace,
         "LMJOB_LEASE_NAMESPACE": namespace,
-        "LMJOB_LEASE_SECONDS": "2",
         "LMJOB_RESYNC_SECONDS": "5",
         "LMJOB_IDENTITY": namespace,
-        "LMJOB_HTTP_PORT": str(_free_port()),
+        "LMJOB_HTTP_PORT": "0",
         "LMJOB_TRAINER_IMAGE": "example.org/lmtrainer:test",
         **more,
     }
@@ -55,16 +54,20 @@ class Operator:
         self._starter = starter
         self._environment = dict(environment)
         self._pid = 0
+        self._killed = False
         self._born = ""
 
     def start(self) -> None:
         self._pid = self._starter(self._environment, self.log)
         self._born = _born(self._pid)
+        self._killed = False
         self.starts += 1
 
     def kill(self) -> None:
-        """SIGKILL. No error if it has ended."""
+        """SIGKILL, and wait for the end. No error if it has ended before."""
         self._signal(signal.SIGKILL)
+        while self.alive:
+            time.sleep(0.001)
 
     def stop(self, seconds: float = 10.0) -> None:
         """SIGTERM, and SIGKILL if it does not end in time."""
@@ -83,11 +86,17 @@ class Operator:
         """The very process: its number may be another's by now."""
         return bool(self._born) and _born(self._pid) == self._born
 
+    @property
+    def crashed(self) -> bool:
+        """It has ended, and nobody asked for that."""
+        return self.starts > 0 and not self._killed and not self.alive
+
     def said(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-6000:] if self.log.exists() else ""
 
     def _signal(self, number: int) -> None:
+        self._killed = True
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, number)
@@ -160,10 +169,3 @@ def _born(pid: int) -> str:
     except OSError:
         return ""
     return "" if words[0] == "Z" else words[19]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -30,6 +30,9 @@ from tests.cluster.harness.scripts import Play, play
 HOME = f"{GROUP}/{PLURAL}"
 """Place of jobs in the store."""
 
+MARK = "mark-"
+"""Begins the name of config maps that only mark a revision."""
+
 _numbers = itertools.count(1)
 
 
@@ -72,6 +75,7 @@ class Scene:
         """The first true answer; AssertionError with the operator's last words when too late."""
         deadline = time.monotonic() + seconds
         while not (answer := ask()):
+            assert not self.operator.crashed, f"the operator crashed\n{self.story()}"
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {seconds:g} s: {what}\n{self.story()}")
             time.sleep(0.05)
@@ -104,10 +108,21 @@ class Scene:
     def history(self) -> list[State]:
         """Up to this moment."""
         mark = self.lab.api.create(
-            "configmaps", self.namespace, {"metadata": {"generateName": "mark-"}}
+            "configmaps", self.namespace, {"metadata": {"generateName": MARK}}
         )
         self.lab.recorder.catch_up(int(mark["metadata"]["resourceVersion"]))
         return self.lab.recorder.history(self.namespace)
+
+    def settled(self, quiet: float = 1.5, seconds: float = 30.0) -> list[State]:
+        """The history once nothing was written for a while."""
+        deadline = time.monotonic() + seconds
+        while True:
+            history = self.history()
+            last = max(state.at for state in history if not _is_noise(state))
+            if time.monotonic() - last > quiet:
+                return history
+            assert time.monotonic() < deadline, f"it does not come to rest\n{self.story()}"
+            time.sleep(0.3)
 
     def judge(self, seed: str = "") -> None:
         """AssertionError if the history breaks a rule."""
@@ -118,6 +133,10 @@ class Scene:
         """For people, after a failure."""
         writes = [f"{w.number:4} {w.verb} {w.path}" for w in self.door.writes]
         return "\n".join(["writes:", *writes[-40:], "operator:", self.operator.said()])
+
+
+def _is_noise(state: State) -> bool:
+    return state.kind == "Lease" or state.name.startswith(MARK)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class Script:
     """After it was bound: Running."""
     ready_after: float | None = 0.0
     """After it runs."""
-    runs: float | None = 0.1
+    runs: float | None = 0.3
     """After its whole group is Ready, as training does."""
     exit_type: ExitType = ExitType.SUCCEEDED
     ends_after: float | None = 0.05
