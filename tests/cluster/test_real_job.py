@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from tests.cluster.real.alone import weights_alone
-from tests.cluster.real.machine import is_ready
 from tests.cluster.real.run import Run
 
 EXAMPLE = Path(__file__).parents[2] / "manifests/examples/two-workers.yaml"
