@@ -11,6 +11,7 @@ Layers, lowest first; a room imports only from rooms above it in this list:
     parallel                ranks: rendezvous, fence, gradient exchange
     train  evaluate         the stages `train` and `evaluate`; `prepare` is the first one
     launch                  process 1 of a node: signals, readiness, progress, exit types
+    transfer                the far end of `lmjob cp`
     cli                     argv -> one of the above
 """
 

@@ -1,4 +1,5 @@
-"""The command line: `lmtrainer launch --stage STAGE --config FILE`. Exit codes: `contract.exits`.
+"""The command line: `lmtrainer launch --stage STAGE --config FILE`, and `send` and `receive` for
+`lmjob cp`. Exit codes: `contract.exits`.
 
 What a command needs is imported when it runs, so that `--version` and `--help` answer at once.
 """
@@ -11,7 +12,11 @@ import sys
 from collections.abc import Sequence
 
 from lmtrainer import __version__
-from lmtrainer.contract.arguments import add_launch_arguments
+from lmtrainer.contract.arguments import (
+    add_launch_arguments,
+    add_receive_arguments,
+    add_send_arguments,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,6 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from lmtrainer.launch.rank import run_rank
 
         return run_rank(given.stage, given.config, os.environ)
+    if given.command in ("send", "receive"):
+        from lmtrainer import transfer
+
+        return transfer.run(given)
     from lmtrainer.launch.node import run_node
 
     code = run_node(given.stage, given.config, os.environ)
@@ -41,4 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     rank = commands.add_parser("rank", help="one rank; started by launch only")
     for command in (launch, rank):
         add_launch_arguments(command)
+    add_send_arguments(commands.add_parser("send", help="a file or folder to standard output"))
+    receive = commands.add_parser("receive", help="what `send` sends, from standard input")
+    add_receive_arguments(receive)
     return parser
