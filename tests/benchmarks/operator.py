@@ -1,0 +1,92 @@
+"""The operator beside a raw list+watch floor and a plain kopf operator, in one run.
+
+A real API server with 100 fake nodes; a job is a prepare pod, then a master and three workers. All
+three make the same pods. Times compare as ratios to the floor of the same run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import operator_phases as phases
+from tests.benchmarks import operator_pods, operator_table
+from tests.benchmarks.operator_api import Api
+from tests.benchmarks.operator_cluster import Audit, cluster
+from tests.benchmarks.operator_subjects import Subject, subjects
+
+PARTS = ("idle", "burst", "large", "poison")
+SMALL, LARGE = 300, 1000
+NAIVE_SHARE = 3
+"""The plain operator needs seconds for a job, so it gets one idle job in so many."""
+
+
+def main(
+    *, parts: tuple[str, ...], rounds: int, only: tuple[str, ...], name: str, keep: bool
+) -> dict[str, Any]:
+    """Measure and print. `only`: the subjects; empty for all. `name`, `keep`: of the cluster."""
+    folder = Path(tempfile.gettempdir(), f"lmjob-{name}")
+    folder.mkdir(exist_ok=True)
+    phases.write_templates(folder)
+    with cluster(folder, name, keep=keep) as made:
+        found = subjects(folder, made.access.kubeconfig, operator_pods.IMAGE)
+        chosen = {name: s for name, s in found.items() if not only or name in only}
+        result = asyncio.run(_measure(made, folder, chosen, parts, rounds))
+    print(operator_table.table(result))
+    return result
+
+
+async def _measure(
+    made: Any, folder: Path, chosen: dict[str, Subject], parts: tuple[str, ...], rounds: int
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    async with Api(made.access, "bench-driver") as api:
+        audit = Audit(folder)
+        if "idle" in parts:
+            result["idle"] = await _idle(api, chosen, rounds)
+        for part, count in (("burst", SMALL), ("large", LARGE)):
+            if part in parts:
+                result[part] = await _bursts(api, chosen, count, audit)
+        if "poison" in parts and "ours" in chosen:
+            result["poison"] = await phases.poison(api, chosen["ours"])
+            _say("poison", "ours", result["poison"])
+    return result
+
+
+async def _idle(api: Api, chosen: dict[str, Subject], rounds: int) -> dict[str, Any]:
+    """Rounds of ten jobs, the subjects in turn."""
+    times: dict[str, list[Any]] = {name: [] for name in chosen}
+    for _ in range(rounds):
+        for name, subject in chosen.items():
+            async with phases.Stage(api, subject) as scene:
+                count = 10 // NAIVE_SHARE if name == "naive" else 10
+                times[name] += await phases.idle(scene, subject, count)
+    result = {
+        name: {
+            **{step: phases.spread(ms) for step, ms in phases.latencies(found).items()},
+            "jobs": len(found),
+            "runningTooSoon": sum(job.running_too_soon for job in found),
+        }
+        for name, found in times.items()
+    }
+    for name, found in result.items():
+        _say("idle", name, found)
+    return result
+
+
+async def _bursts(api: Api, chosen: dict[str, Subject], count: int, audit: Audit) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, subject in chosen.items():
+        async with phases.Stage(api, subject) as scene:
+            result[name] = await phases.burst(scene, subject, count, audit)
+            if name == "ours":
+                result[name]["restart"] = await phases.restart(scene, subject, audit)
+        _say(f"{count} jobs", name, result[name])
+    return result
+
+
+def _say(part: str, name: str, found: Any) -> None:
+    print(f"{part:<10} {name:<6} {json.dumps(found, default=str)}", flush=True)
