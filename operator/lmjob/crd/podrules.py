@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lmjob.api.names import GROUP
-from lmjob.api.spec.affinity import Requirement
+from lmjob.api.spec.affinity import LabelSelector, Requirement
 from lmjob.api.spec.pods import UNSAFE_ANNOTATIONS, PodSettings, Toleration
 from lmjob.api.spec.quantities import Quantity
 from lmjob.api.spec.resources import BYTE_RESOURCES, GPU, OWN_RESOURCES, Resources
@@ -165,6 +165,7 @@ OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
             *_own_keys("annotations"),
         ),
         Toleration: _toleration(),
+        LabelSelector: (_label_keys("matchLabels"),),
         Requirement: _requirement(),
         Resources: _resources(),
     }
