@@ -18,7 +18,7 @@ from lmjob.api.spec import parse_job
 from lmjob.core.report import stalled
 from lmtrainer.config import Mistake, MistakesError
 from tests.cluster.harness.api import Api, path_of
-from tests.lmjob.bodies import changed
+from tests.lmjob.bodies import GOOD, REMOVED, changed
 from tests.lmjob.test_bad_inputs import ROWS
 
 pytestmark = pytest.mark.cluster
@@ -35,7 +35,92 @@ NATIVE = (
     (r"must be at most (\d+) characters, .*", r"Too long: may not be more than \1"),
     (r"required", r"Required value"),
     (r"unknown field|cannot be set", r"unknown field"),
+    (r"is used twice", r"Duplicate value"),
+    (r"takes at most (\d+) items", r"must have at most \1 items"),
+    (r"takes at most (\d+) entries.*", r"must have at most \1 items"),
 )
+
+DEVICE = "example.org/fpga"
+TERMS = (
+    "spec.pods.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution."
+    "nodeSelectorTerms"
+)
+PHASE = GOOD["spec"]["phases"][0]
+
+# Rules that no row of the table breaks.
+MORE: dict[str, dict[str, Any]] = {
+    "neither steps nor epochs": {"spec.phases[0].steps": REMOVED},
+    "micro batch above the batch": {"spec.phases[0].microBatchSize": 64},
+    "fewer sequences than processes": {
+        "spec.phases[0].microBatchSize": "auto",
+        "spec.phases[0].globalBatchSize": 3,
+    },
+    "a word for auto": {"spec.processesPerNode": "many"},
+    "too many processes": {"spec.processesPerNode": 2000},
+    "two phases of one name": {"spec.phases": [PHASE, PHASE]},
+    "two variables of one name": {"spec.pods.env": [{"name": "A"}, {"name": "A"}]},
+    "too much masked": {"spec.masking": {"masked": 0.9, "random": 0.25}},
+    "held out twice": {"spec.data.validation": {"share": 0.1, "files": ["pvc://a/b"]}},
+    "held out by nothing": {"spec.data.validation": {}},
+    "two tokenizers": {"spec.tokenizer": {"train": {}, "from": "pvc://a/b"}},
+    "unknown preset": {"spec.model.preset": "huge"},
+    "sizes of a saved model": {
+        "spec.model": {"type": "bert", "from": "pvc://a/b", "config": {"layers": 2}}
+    },
+    "no family": {"spec.model": {"preset": "tiny"}},
+    "nearest size is one": {"spec.model.config": {"hiddenSize": 5, "heads": 12}},
+    "nothing to fill in": {"spec.evaluate.fill": ["a"]},
+    "no mask in the family": {
+        "spec.model": {"type": "gpt2", "preset": "tiny"},
+        "spec.evaluate.fill": ["a [MASK]"],
+    },
+    "no location": {"spec.data.train": [" "]},
+    "one slash": {"spec.data.train": ["pvc:/a"]},
+    "unknown scheme": {"spec.data.train": ["s3://a"]},
+    "no claim": {"spec.data.train": ["pvc://A/b"]},
+    "no sample": {"spec.data.train": ["sample://A"]},
+    "outside of a sample": {"spec.data.train": ["sample://a/../b"]},
+    "a sample to write to": {"spec.output.to": "sample://jargon"},
+    "a pattern to write to": {"spec.data.cache": "pvc://a/*"},
+    "threads": {"spec.pods.env": [{"name": "OMP_NUM_THREADS", "value": "1"}]},
+    "a variable's name": {"spec.pods.env": [{"name": "1A"}]},
+    "no shared memory": {"spec.pods.sharedMemory": "0.0Gi"},
+    "a label's key": {"spec.pods.labels": {"a b": "c"}},
+    "an annotation's key": {"spec.pods.annotations": {"a b": "c"}},
+    "a selector's key": {"spec.pods.nodeSelector": {"a b": "c"}},
+    "a label of the operator": {"spec.pods.labels": {"lmtraining.dev/role": "x"}},
+    "an annotation of the operator": {"spec.pods.annotations": {"a.lmtraining.dev/x": "x"}},
+    "an annotation that weakens": {
+        "spec.pods.annotations": {"seccomp.security.alpha.kubernetes.io/pod": "unconfined"}
+    },
+    "a toleration of all": {"spec.pods.tolerations": [{"effect": "NoExecute"}]},
+    "a toleration's key": {"spec.pods.tolerations": [{"key": "a b"}]},
+    "a toleration's value": {"spec.pods.tolerations": [{"key": "a", "value": "b c"}]},
+    "a toleration with too much": {
+        "spec.pods.tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]
+    },
+    "a toleration for a time": {"spec.pods.tolerations": [{"key": "a", "tolerationSeconds": 1}]},
+    "a requirement without a value": {
+        TERMS: [{"matchExpressions": [{"key": "a", "operator": "In"}]}]
+    },
+    "a requirement with a value": {
+        TERMS: [{"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}]
+    },
+    "a requirement's key": {TERMS: [{"matchExpressions": [{"key": "a b", "operator": "Exists"}]}]},
+    "unknown resource": {"spec.pods.resources.limits": {"gpu": 1, "memory": "8Gi"}},
+    "a resource's name": {"spec.pods.resources.limits": {"a b/c": 1, "memory": "8Gi"}},
+    "a part of a byte": {"spec.prepare.resources.limits": {"memory": "100m"}},
+    "a part of a device": {"spec.prepare.resources.limits": {DEVICE: "1.5"}},
+    "a device without a limit": {"spec.prepare.resources.requests": {DEVICE: 1}},
+    "fewer devices than the limit": {
+        "spec.prepare.resources": {"requests": {DEVICE: 1}, "limits": {DEVICE: 2}}
+    },
+    "less than nothing": {"spec.prepare.resources.limits": {"cpu": "-1"}},
+    "too many patterns": {"spec.data.train": ["pvc://a/b"] * 101},
+    "too many labels": {"spec.pods.labels": {f"a{index}": "b" for index in range(65)}},
+    "a secret's name": {"spec.pods.imagePullSecrets": [{"name": "A_b"}]},
+    "a phase's name": {"spec.phases[0].name": "Main"},
+}
 
 # Rules that the API server does not know: the operator answers with a condition.
 OPERATOR = {
@@ -100,7 +185,7 @@ def says_rule(answer: str, rule: str) -> bool:
 def says_field(answer: str, field: str) -> bool:
     """Does an answer name a field? The API server writes keys of a user's in brackets, and rules
     of items and keys stand at their object: `spec.phases: ...: [0].sequenceLength: ...`."""
-    parts = re.findall(r"\[[^\]]*\]|[^.\[\]]+", field)
+    parts = re.findall(r"\[\d+\]|(?<=\[\")[^\"]+|[^.\[\]\"]+", field)
     for count in range(len(parts), max(len(parts) - 3, 1), -1):
         here = re.escape(parts[0]) + "".join(_spelled(part) for part in parts[1:count])
         rest = "".join(_spelled(part) for part in parts[count:])
@@ -113,12 +198,13 @@ def says_field(answer: str, field: str) -> bool:
 def _spelled(part: str) -> str:
     if part.startswith("["):
         return re.escape(part)
-    return rf"(\.{re.escape(part)}|\[{re.escape(part)}\])"
+    part = re.escape(part)
+    return rf"(\.{part}|\[{part}\]|{{\"{part}\")"
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", [*ROWS, *MORE])
 def test_kubectl_apply_refuses_with_the_field_and_the_rule_of_validate(row, kubectl, api, tray):
-    body = changed(ROWS[row][0])
+    body = changed(ROWS[row][0] if row in ROWS else MORE[row])
     mistake = mistake_in(body)
     answer = kubectl("apply", "-n", tray, "-f", "-", body=body)
     assert answer.returncode != 0

@@ -36,13 +36,8 @@ def _keys(field: str, rule: str, words: str, *values: str) -> Cel:
     )
 
 
-def _some_key(field: str, rule: str, words: str) -> Cel:
-    """The same without naming the key: the rule is too long to be written twice."""
-    return Cel(f"!has(self.{field}) || self.{field}.all(k, {rule})", words, field=field)
-
-
 def _label_keys(field: str) -> Cel:
-    return _some_key(field, matches("k", _KEY), f"a key {LABEL_KEY_HELP}; {KEY_WAY_OUT}")
+    return _keys(field, matches("k", _KEY), f"{LABEL_KEY_HELP}; {KEY_WAY_OUT}")
 
 
 def _own_keys(field: str) -> tuple[Cel, ...]:
@@ -112,10 +107,10 @@ def _amounts(field: str) -> tuple[Cel, ...]:
     own = f'k in {literal(OWN_RESOURCES)} || k.startsWith("hugepages-") || k.contains("/")'
     small = f"k in {literal(BYTE_RESOURCES)} && {matches(amount, '[num]$')}"
     part = matches(amount, "[.][0-9]*[1-9][0-9]*$")
-    named = "a key is not the name of a resource; such as nvidia.com/gpu"
+    named = "is not the name of a resource; such as nvidia.com/gpu"
     return (
         _keys(field, own, f"unknown resource; known: {', '.join(OWN_RESOURCES)}, {GPU}"),
-        _some_key(field, matches("k", _KEY), named),
+        _keys(field, matches("k", _KEY), named),
         _keys(field, f"!({small})", "is a part of one byte; such as 16Gi"),
         _keys(
             field,

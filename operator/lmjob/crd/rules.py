@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from lmjob.api.spec.quantities import EXAMPLES
 from lmjob.api.spec.variables import EnvVar
 from lmjob.crd import grouprules, podrules, trainerrules
 from lmjob.crd.cel import Cel, matches
@@ -17,13 +18,12 @@ _CONTROL = "[\0-\b\v-\x1f\x7f-\x9f\u2028\u2029]"
 PLAIN_TEXT = Cel(f"!{matches('self', _CONTROL)}", "must not hold control characters")
 
 _AMOUNT = (
-    r"^[+]?([0-9]{1,18}([.][0-9]{0,9})?|[.][0-9]{1,9})"
+    r"^[+-]?([0-9]{1,18}([.][0-9]{0,9})?|[.][0-9]{1,9})"
     r"([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$"
 )
-QUANTITY = Cel(
-    f"type(self) == int ? int(self) >= 0 && int(self) < {10**18}"
-    f" : {matches('string(self)', _AMOUNT)}",
-    "is not a quantity; write a number with a suffix, such as 4, 250m or 16Gi",
+QUANTITY = (
+    Cel(matches("string(self)", _AMOUNT), f"is not a quantity; {EXAMPLES}"),
+    Cel('!string(self).startsWith("-")', f"must not be negative; {EXAMPLES}"),
 )
 
 UNIQUE: Mapping[type, str] = MappingProxyType({EnvVar: "name", Phase: "name"})

@@ -48,7 +48,9 @@ def _field(cls: type, f: Field) -> Schema:
 
 def _description(cls: type, f: Field) -> str:
     """What the field is, and what it means to leave it out."""
-    help = f.rule.help[0].upper() + f.rule.help[1:] + "."
+    help = f"{f.rule.help}."
+    if not help.split()[0].endswith(":"):  # what stands there is a value
+        help = help[0].upper() + help[1:]
     default = next(d.default for d in dataclasses.fields(cls) if d.name == f.name)
     if default is dataclasses.MISSING or default is None or default == "":
         return help
@@ -71,7 +73,7 @@ def _value(kind: Any, rule: Rule, rules: tuple[Cel, ...] = ()) -> Schema:
     if dataclasses.is_dataclass(kind):
         return object_schema(typing.cast(type, kind))
     if kind is Quantity:
-        return validated({**_INT_OR_STRING, "maxLength": _MAX_AMOUNT}, (QUANTITY, *rules))
+        return validated({**_INT_OR_STRING, "maxLength": _MAX_AMOUNT}, (*QUANTITY, *rules))
     return _text(rule, rules) if kind is str else _SCALARS[kind](rule)
 
 

@@ -144,8 +144,11 @@ def _masking() -> Cel:
     parts = [
         or_else(f"self.{name}", _default(MaskingConfig, name)) for name in ("masked", "random")
     ]
+    total = " + ".join(parts)
     return Cel(
-        f"{' + '.join(parts)} <= 1.0", "masked + random is above 1; lower one", field="random"
+        f"{total} <= 1.0",
+        expression=said("masked + random is %s, above 1; lower one", total),
+        field="random",
     )
 
 
