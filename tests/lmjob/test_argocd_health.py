@@ -13,7 +13,7 @@ from lmjob.api import names
 from lmjob.core.fault import Fault
 from lmjob.core.memory import Memory, ended, failing, in_group
 from lmjob.core.observed import Observed, Obstacle
-from lmjob.core.report import invalid, report
+from lmjob.core.report import report, stalled
 from lmtrainer.contract.reports import Position, Progress
 from tests.lmjob.packaging import CRD, LOADER, ROOT, Object, kustomize, needs_kubectl
 
@@ -48,7 +48,7 @@ def health(status: Any, generation: int = 1) -> tuple[str, str]:
         (failing(RUNNING, FAULT, NOW), False, "Progressing", "Restarting"),
         (in_group(RUNNING, "suspending", NOW), False, "Progressing", "Suspending"),
         (ended(RUNNING, "suspended", "Suspended", NOW), False, "Suspended", "Suspended"),
-        (ended(RUNNING, "complete", "AllStagesDone", NOW), False, "Healthy", "Finished"),
+        (ended(RUNNING, "complete", "AllStagesDone", NOW), False, "Healthy", "AllStagesDone"),
         (
             ended(failing(RUNNING, FAULT, NOW), "failed", "RestartBudgetSpent", NOW),
             False,
@@ -59,7 +59,9 @@ def health(status: Any, generation: int = 1) -> tuple[str, str]:
 )
 def test_each_state_of_a_job_has_its_health(plan_of, replica, memory, running, said, message):
     seen = Observed(replicas=tuple(replica(n, "ready") for n in NODES) if running else ())
-    assert health(report(plan_of(), memory, seen, NOW)) == (said, message)
+    found, words = health(report(plan_of(), memory, seen, NOW))
+    assert found == said
+    assert words == message or words.startswith(f"{message}: ")
 
 
 def test_a_job_that_comes_back_from_its_rest_is_on_its_way_again(plan_of):
@@ -86,7 +88,12 @@ def test_a_job_that_waits_for_help_says_for_which(plan_of):
 
 def test_a_specification_that_cannot_be_used_is_degraded():
     said = ("Degraded", "InvalidSpec: spec.model: required")
-    assert health(invalid("spec.model: required", NOW)) == said
+    assert health(stalled("InvalidSpec", "spec.model: required", NOW)) == said
+
+
+def test_a_complete_job_stays_healthy_whatever_befalls_the_operator(plan_of):
+    done = report(plan_of(), ended(RUNNING, "complete", "AllStagesDone", NOW), Observed(), NOW)
+    assert health(stalled("OperatorError", "it broke", NOW, done))[0] == "Healthy"
 
 
 def test_a_job_that_the_operator_has_not_seen_is_on_its_way():
