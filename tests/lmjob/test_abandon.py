@@ -38,3 +38,14 @@ def test_a_live_replica_is_asked_while_a_dead_one_is_removed(plan_of, replica):
     seen = Observed(replicas=(replica("master-0", "ready"), dead))
     act = Act(delete=("1-master-0",), force=("1-worker-0",), grace_seconds=5.0)
     assert decide(plan_of(), FAILING, seen, NOW) == act
+
+
+@pytest.mark.parametrize(("reason", "grace"), [("NodeLost", 5.0), ("ReplicaDeleted", 60.0)])
+def test_who_waits_in_vain_for_a_lost_node_is_not_given_time_to_save(
+    plan_of, replica, reason, grace
+):
+    fault = Fault(reason=reason, replica="worker-0", attempt=1)
+    ending = failing(Memory(attempt=1, stage="train", group="formed"), fault, NOW)
+    seen = Observed(replicas=(replica("master-0", "ready"),))
+    act = Act(delete=("1-master-0",), grace_seconds=grace)
+    assert decide(plan_of(grace_seconds=60.0), ending, seen, NOW + 9) == act

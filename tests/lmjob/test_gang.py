@@ -162,3 +162,27 @@ def test_ends_that_were_our_own_doing_tell_no_cause(plan_of, replica):
 
 def _sorted(plan_of, observed):
     return sort(plan_of(), memory(), observed)
+
+
+def test_a_pod_on_a_node_that_was_given_up_is_a_lost_node_and_not_a_deleted_pod(plan_of, replica):
+    dead = replica("worker-1", "terminating", cut_off_since=NOW, ending_by=NOW + 30, disrupted=True)
+    fault = fault_of(plan_of, group(replica, dead))
+    assert (fault.reason, fault.replica, fault.disrupted) == ("NodeLost", "worker-1", True)
+
+
+def test_a_node_given_up_while_its_group_is_ended_was_the_cause_of_what_its_peers_felt(
+    plan_of, replica
+):
+    """The peers of a node without power fail at once; the platform gives the node up much later."""
+    felt = fault_of(
+        plan_of, group(replica, replica("master-0", "failed", exit_type=ExitType.PEER_LOST))
+    )
+    ending = failing(memory(), felt, NOW)
+    silent = replica("worker-1", "terminating", ending_by=NOW + 60)
+    assert isinstance(decide(plan_of(), ending, Observed(replicas=(silent,)), NOW + 9), Wait)
+    given_up = replica("worker-1", "terminating", ending_by=NOW + 60, cut_off_since=NOW + 9)
+    seen = Observed(replicas=(given_up,))
+    decision = decide(plan_of(), ending, seen, NOW + 9)
+    assert isinstance(decision, Claim)
+    assert (decision.memory.group, decision.memory.last_fault.reason) == ("failing", "NodeLost")
+    assert decide(plan_of(), decision.memory, seen, NOW + 9) == Wait("GroupEnding", NOW + 14)

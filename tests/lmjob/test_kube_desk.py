@@ -221,3 +221,13 @@ def test_an_output_that_another_job_writes_is_told_with_its_name():
     assert "first (attempt 3)" in found.message
     other["status"]["memory"]["outcome"] = "complete"
     assert obstacle_of(both, job_body(), View("team/first", other)) is None
+
+
+def test_of_two_that_began_with_one_output_the_first_one_goes_on():
+    both = Claims(corpus="ReadWriteMany", results="ReadWriteMany")
+    first, second = job_body(), job_body()
+    first["status"] = {"attempt": 1, "memory": {"attempt": 1, "startedAt": 100.0}}
+    second["metadata"] |= {"name": "second", "uid": "u-9"}
+    second["status"] = {"attempt": 1, "memory": {"attempt": 1, "startedAt": 200.0}}
+    assert obstacle_of(both, first, View("team/second", second)) is None
+    assert obstacle_of(both, second, View("team/first", first)).reason == "OutputInUse"

@@ -88,7 +88,7 @@ def test_workers_are_released_only_behind_an_open_gate(plan_of, replica):
             "Unschedulable",
             "worker-0: 0/2 nodes are available",
         ),
-        ({}, "WorkersStarting", ""),
+        ({}, "WorkersStarting", "not all 3 nodes have said yet that they are ready"),
     ],
 )
 def test_what_a_group_waits_for_is_the_reason_that_it_is_not_ready(

@@ -48,10 +48,20 @@ def test_a_leader_that_stops_being_ready_holds_back_the_workers_that_are_missing
     assert decide(plan_of(), memory(), seen, NOW) == Wait("WorkersStarting", NOW + 30)
 
 
-def test_nothing_is_created_while_there_is_an_obstacle(plan_of, replica):
-    obstacle = Obstacle("VolumeNotFound", "there is no volume claim results")
-    for before in (Memory(), memory()):
-        assert decide(plan_of(), before, Observed(obstacle=obstacle), NOW) == Wait("Blocked")
+OBSTACLE = Observed(obstacle=Obstacle("VolumeNotFound", "there is no volume claim results"))
+
+
+def test_nothing_is_begun_while_there_is_an_obstacle(plan_of):
+    assert decide(plan_of(startup_seconds=None), Memory(), OBSTACLE, NOW) == Wait("Blocked")
+
+
+def test_an_obstacle_is_waited_for_no_longer_than_the_start_may_take(plan_of):
+    begun = decide(plan_of(), Memory(), OBSTACLE, NOW)
+    assert isinstance(begun, Claim), "from now on the clock runs"
+    assert decide(plan_of(), memory(), OBSTACLE, NOW) == Wait("Blocked", NOW + 30)
+    late = decide(plan_of(), memory(), OBSTACLE, NOW + 31)
+    assert isinstance(late, Claim)
+    assert late.memory.last_fault.reason == "StartupTimeout"
 
 
 def test_a_ready_leader_of_another_attempt_opens_nothing(plan_of, replica):

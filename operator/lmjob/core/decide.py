@@ -7,6 +7,7 @@ what was claimed and what is there. Policies are asked in the order in which the
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -90,29 +91,40 @@ def decide(plan: JobPlan, memory: Memory, observed: Observed, now: float) -> Dec
 
 def _rest(plan: JobPlan, memory: Memory, observed: Observed, now: float) -> Decision:
     if not observed.suspend:
-        if observed.obstacle is not None:
-            return Wait("Blocked")
+        if observed.obstacle is not None and plan.startup_seconds is None:
+            return Wait("Blocked")  # with a bound the clock runs from now on
         return Claim(suspend.begin(plan, memory, now))
     if memory.outcome != "suspended":
         return Claim(suspend.rest(memory, now))
     return _end(plan, observed.live, "Suspended", now) or Wait("Suspended")
 
 
-def _end(plan: JobPlan, live: Iterable[Replica], reason: WaitReason, now: float) -> Decision | None:
+def _end(
+    plan: JobPlan,
+    live: Iterable[Replica],
+    reason: WaitReason,
+    now: float,
+    grace_seconds: float | None = None,
+) -> Decision | None:
     """End what is live and was not asked to end yet, then wait for it; None if nothing is live."""
     live = tuple(live)
+    grace = plan.grace_seconds if grace_seconds is None else grace_seconds
     unasked = tuple(replica.uid for replica in live if replica.state != "terminating")
     abandoned = abandon.due(live, now)
     if unasked or abandoned:
-        return Act(delete=unasked, grace_seconds=plan.grace_seconds, force=abandoned)
+        return Act(delete=unasked, grace_seconds=grace, force=abandoned)
     return Wait(reason, abandon.next_due(live)) if live else None
 
 
 def _end_group(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> Decision | None:
+    if memory.group == "failing" and memory.last_fault is not None:
+        better = cause.first((memory.last_fault, *gang.lost_nodes(memory, seen, now)))
+        if better is not memory.last_fault:
+            return Claim(dataclasses.replace(memory, last_fault=better))
     spared = cause.spared_until(memory.last_fault, memory.group_since)
     if memory.group == "failing" and seen.live and now < spared:
         return Wait("GroupEnding", spared)
-    return _end(plan, seen.live, "GroupEnding", now)
+    return _end(plan, seen.live, "GroupEnding", now, abandon.grace_seconds(plan, memory))
 
 
 def _after_end(
@@ -144,7 +156,9 @@ def _go_on(plan: JobPlan, memory: Memory, observed: Observed, seen: Seen, now: f
         return Claim(in_group(memory, group, now))
     create = startup.may_create(memory, seen)
     if create:
-        return Wait("Blocked") if observed.obstacle else Act(create=create)
+        if observed.obstacle is not None:
+            return Wait("Blocked", startup.deadline(plan, memory))
+        return Act(create=create)
     if notes.worth_noting(memory, seen, now):
         return Claim(notes.noted(memory, seen, now))
     if startup.is_running(memory, seen):

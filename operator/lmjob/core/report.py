@@ -175,7 +175,8 @@ def _kstatus(memory: Memory, seen: Seen | None, hindrance: Hindrance | None) -> 
     failed = memory.outcome == "failed"
     running = seen is not None and startup.is_running(memory, seen)
     settled = memory.outcome is not None or running
-    reason, message = hindrance or (_activity(memory, seen), _failure(memory)[1])
+    activity = _activity(memory, seen)
+    reason, message = hindrance or (activity, _failure(memory)[1] or _words(activity, memory, seen))
     yield Condition("Ready", settled and not failed, reason, message)
     yield Condition("Reconciling", not settled, reason, "" if failed else message)
     yield Condition("Stalled", failed, reason, message if failed else "")
@@ -205,6 +206,20 @@ def _activity(memory: Memory, seen: Seen | None) -> ConditionReason:
     if memory.group == "gated" and startup.released(seen):
         return "WorkersStarting"
     return _ACTIVITY[memory.group]
+
+
+def _words(activity: ConditionReason, memory: Memory, seen: Seen | None) -> str:
+    """What an activity waits for. It stays the same for all of its time: to tell it costs no write
+    of the status."""
+    if seen is None:
+        return ""
+    if activity == "MasterStarting":
+        return f"{seen.stage.leader.key} has not said yet that it is ready"
+    if activity == "WorkersStarting":
+        return f"not all {len(seen.stage.replicas)} nodes have said yet that they are ready"
+    if activity == "Restarting" and memory.last_fault is not None:
+        return fault_words(memory.last_fault)
+    return ""
 
 
 _RESTING: Mapping[str, ConditionReason] = {"complete": "Finished", "suspended": "Suspended"}

@@ -39,7 +39,8 @@ PROGRESS_SECONDS = 15.0
 """Least time between two writes that change only the progress."""
 FIRST_PROGRESS_SECONDS = 2.0
 OBSTACLE_SECONDS = 5.0
-"""After so long an obstacle is looked at again."""
+LONGEST_OBSTACLE_SECONDS = 60.0
+"""Between two looks at an obstacle, the first and any later ones."""
 
 
 class Looks:
@@ -164,8 +165,7 @@ class Looks:
         try:
             await self._acts.act(view, plan, memory, decision)
         except Refused as error:
-            await self._blocked(view, plan, memory, error)
-            raise
+            return False, await self._blocked(view, plan, memory, error)
         view.refreshed = False
         return True, None
 
@@ -175,7 +175,9 @@ class Looks:
         """Report, and say when the next look is due."""
         times = [decision.until, await self._report(view, memory, status)]
         if decision.reason == "Blocked":
-            times.append(time.time() + OBSTACLE_SECONDS)
+            times.append(_next_try(view))
+        else:
+            view.blocked_at = 0.0
         if decision.reason == "Running":
             times.append(time.time() + _until_progress(view, memory))
         return min((at for at in times if at is not None), default=None)
@@ -214,14 +216,16 @@ class Looks:
             with contextlib.suppress(Exception):
                 await self._tell_stalled(view, "OperatorError", f"{type(error).__name__}: {error}")
 
-    async def _blocked(self, view: View, plan: JobPlan, memory: Memory, error: Refused) -> None:
-        """Tell why nothing could be created; the queue tries again later."""
+    async def _blocked(
+        self, view: View, plan: JobPlan, memory: Memory, error: Refused
+    ) -> float | None:
+        """Tell why nothing could be created, and say when it is tried again."""
         quota = "exceeded quota" in str(error)
-        obstacle = Obstacle("QuotaExceeded" if quota else "PodRefused", str(error)[:MAX_TOLD])
-        view.obstacle = obstacle
+        view.obstacle = Obstacle("QuotaExceeded" if quota else "PodRefused", str(error)[:MAX_TOLD])
         found = think(plan, view.recall(), view.observed(), time.time())
-        if not isinstance(found.decision, Claim):
-            await self._report(view, memory, found.status)
+        if isinstance(found.decision, Wait):
+            return await self._wait(view, memory, found.status, found.decision)
+        return _next_try(view)
 
 
 MAX_TOLD = 8192
@@ -242,6 +246,13 @@ def _until_progress(view: View, memory: Memory) -> float:
     """Seconds until the leader is asked again: often, until it has told anything of its stage."""
     told = view.progress is not None and view.progress.stage == memory.stage
     return PROGRESS_SECONDS if told and view.progress_at else FIRST_PROGRESS_SECONDS
+
+
+def _next_try(view: View) -> float:
+    """When an obstacle is looked at again: after about as long as it has been there."""
+    now = time.time()
+    view.blocked_at = view.blocked_at or now
+    return now + min(max(now - view.blocked_at, OBSTACLE_SECONDS), LONGEST_OBSTACLE_SECONDS)
 
 
 def _needs_certainty(found: Pass, memory: Memory) -> bool:

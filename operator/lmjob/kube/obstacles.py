@@ -74,9 +74,13 @@ def _about(
 
 
 def _output_in_use(view: View, plan: JobPlan, others: Iterable[View]) -> Obstacle | None:
-    place = plan.run.output.to
+    place, mine = plan.run.output.to, _began(view)
     for other in others:
-        if other.namespace != view.namespace or other.uid == view.uid or not _is_at_work(other):
+        if other.namespace != view.namespace or other.uid == view.uid:
+            continue
+        # Of two that are at work it is the first one's: they would wait for each other for ever.
+        theirs = _began(other)
+        if theirs is None or (mine is not None and mine < theirs):
             continue
         if _output(other.body) == place:
             message = (
@@ -87,11 +91,14 @@ def _output_in_use(view: View, plan: JobPlan, others: Iterable[View]) -> Obstacl
     return None
 
 
-def _is_at_work(view: View) -> bool:
+def _began(view: View) -> tuple[float, str] | None:
+    """When the work of a job was claimed first, for an order of jobs; None unless it is at work."""
     memory = view.status.get("memory")
     if not isinstance(memory, Mapping) or view.deleting:
-        return False
-    return bool(memory.get("attempt")) and not memory.get("outcome")
+        return None
+    if not memory.get("attempt") or memory.get("outcome"):
+        return None
+    return float(memory.get("startedAt") or 0.0), view.uid
 
 
 def _output(body: Mapping[str, Any]) -> object:

@@ -6,7 +6,7 @@ is worth while, and a fresh listing has the last word before anything is created
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,8 @@ class View:
     stored: set[str] = field(default_factory=set)
     """Names of the job's objects that are known to exist."""
     obstacle: Obstacle | None = None
+    blocked_at: float = 0.0
+    """Unix time since which obstacles are in the way; 0: none is."""
     progress: Progress | None = None
     polled_at: float = 0.0
     written_at: float = 0.0
@@ -86,8 +88,14 @@ class View:
 
     @property
     def status(self) -> Mapping[str, Any]:
+        """What was reported last, without parts that somebody else wrote nonsense into."""
         found = self.body.get("status")
-        return found if isinstance(found, Mapping) else {}
+        if not isinstance(found, Mapping):
+            return {}
+        spoiled = {
+            name for name, sound in _SOUND.items() if name in found and not sound(found[name])
+        }
+        return {k: v for k, v in found.items() if k not in spoiled} if spoiled else found
 
     def recall(self) -> Recalled:
         """The stored claims. `MistakesError` if somebody else wrote nonsense there."""
@@ -124,5 +132,18 @@ class View:
             "status": {**status, **kept, "observedGeneration": self.generation},
         }
 
+
+def _are_conditions(value: Any) -> bool:
+    words = ("type", "status", "lastTransitionTime")
+    return isinstance(value, list) and all(
+        isinstance(c, Mapping) and all(isinstance(c.get(word), str) for word in words)
+        for c in value
+    )
+
+
+_SOUND: Mapping[str, Callable[[Any], bool]] = {
+    "conditions": _are_conditions,
+    "progress": lambda value: isinstance(value, Mapping),
+}
 
 _IDENTITY = ("name", "namespace", "uid", "resourceVersion")

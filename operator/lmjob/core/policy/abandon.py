@@ -8,13 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lmjob.core.memory import Memory
 from lmjob.core.observed import Replica
+from lmjob.core.plan.shapes import JobPlan
 
 CUT_OFF_SECONDS = 5.0
 """After the platform has given up the node."""
 
 OVERDUE_SECONDS = 15.0
 """After the grace period of a replica that was asked to end, whatever the reason."""
+
+BEREAVED_SECONDS = 5.0
+"""Grace of a group that lost a node. The others have waited in vain for its part of a step from
+when it fell silent until the platform gave it up: what one of them was saving then is long saved,
+and they can agree on nothing more."""
+
+
+def grace_seconds(plan: JobPlan, memory: Memory) -> float:
+    """Between the request to end and the kill, for the replicas of a group that is being ended."""
+    fault = memory.last_fault if memory.group == "failing" else None
+    if fault is not None and fault.reason == "NodeLost":
+        return min(plan.grace_seconds, BEREAVED_SECONDS)
+    return plan.grace_seconds
 
 
 def due_at(replica: Replica) -> float | None:

@@ -52,6 +52,13 @@ def confessions(memory: Memory, seen: Seen, now: float) -> tuple[Fault, ...]:
     return tuple(fault for fault in found if fault is not None)
 
 
+def lost_nodes(memory: Memory, seen: Seen, now: float) -> tuple[Fault, ...]:
+    """Faults of a group that is being ended: nodes that the platform has given up meanwhile. Their
+    silence is what the others only felt."""
+    found = [_fault_of(memory, r, now) for r in seen.members if r.live and r.cut_off_since]
+    return tuple(fault for fault in found if fault is not None)
+
+
 def exit_type(replica: Replica) -> ExitType:
     """Why an ended replica ended: its last word, or else its exit code."""
     word = replica.termination.exit_type if replica.termination else ""
@@ -74,8 +81,8 @@ def _doubles(seen: Seen) -> tuple[Replica, ...]:
 
 
 def _fault_of(memory: Memory, replica: Replica, now: float) -> Fault | None:
-    if replica.state == "lost":
-        text = f"its node does not answer {replica.reason}"
+    if replica.state == "lost" or (replica.live and replica.cut_off_since is not None):
+        text = "its node does not answer" + (f": {replica.reason}" if replica.reason else "")
         return _fault(memory, replica, "NodeLost", ExitType.KILLED, text, now)
     if replica.state == "terminating":
         text = replica.reason or "is being ended from outside"
