@@ -51,7 +51,16 @@ def test_both_ends_tell_the_same_of_the_same(source: Path, there: Path) -> None:
     assert names(there / "copy") == names(source)
 
 
-@pytest.mark.parametrize("change", ["name", "content", "target", "kind"])
+def test_a_link_is_not_taken_for_a_file(source: Path) -> None:
+    empty = hashlib.sha256(b"").hexdigest()
+    (source / "x").symlink_to(empty)
+    link = pack(source, io.BytesIO())
+    (source / "x").unlink()
+    (source / "x").touch()
+    assert pack(source, io.BytesIO()).sha256 != link.sha256
+
+
+@pytest.mark.parametrize("change", ["name", "content", "target"])
 def test_the_sha256_is_of_names_contents_and_links(source: Path, change: str) -> None:
     before = pack(source, io.BytesIO())
     if change == "name":
@@ -63,9 +72,6 @@ def test_the_sha256_is_of_names_contents_and_links(source: Path, change: str) ->
     if change == "target":
         (source / "sub" / "link").unlink()
         (source / "sub" / "link").symlink_to("b")
-    if change == "kind":
-        (source / "sub" / "link").unlink()
-        (source / "sub" / "link").write_text("")
     after = pack(source, io.BytesIO())
     assert (after.files, after.folders, after.size) == (before.files, before.folders, before.size)
     assert after.sha256 != before.sha256
