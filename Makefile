@@ -31,7 +31,8 @@ format: $(VENV)/verify.installed  ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 crd: $(VENV)/demo.installed  ## write manifests/crd, and the chart's copy, anew from the classes of the specification
-	$(BIN)/python -m lmjob.crd > manifests/crd/lmtrainingjobs.yaml
+	$(BIN)/python -m lmjob.crd > manifests/crd/.new
+	mv manifests/crd/.new manifests/crd/lmtrainingjobs.yaml
 	cp manifests/crd/lmtrainingjobs.yaml charts/lmjob-operator/files/
 
 bench: $(VENV)/bench.installed  ## the trainer beside HF Trainer, in one run

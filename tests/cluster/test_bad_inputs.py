@@ -238,6 +238,23 @@ def test_strange_text_is_kept_byte_for_byte(text, kubectl, tray):
     assert spec["data"]["train"] == [f"pvc://c/{text}"]
 
 
+def test_of_several_wrong_entries_one_is_named_with_its_own_values(api):
+    amounts = {f"example.org/d{index}": index for index in range(1, 9)}
+    body = changed(
+        {
+            "spec.pods.resources": {
+                "requests": {name: amount + 10 for name, amount in amounts.items()},
+                "limits": amounts,
+            }
+        }
+    )
+    for _ in range(5):
+        status, answer = api.request("POST", path_of(PLURAL, "default") + "?dryRun=All", body)
+        assert status == 422
+        named = r"d(\d): the example.org/d\1 request exceeds the limit \1;"
+        assert re.search(named, answer["message"])
+
+
 def test_mistakes_of_one_job_are_told_together(kubectl, tray):
     rows = ("1", "13", "19", "23", "28", "33", "35, space", "37")
     changes = {path: value for row in rows for path, value in ROWS[row][0].items()}

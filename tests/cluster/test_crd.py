@@ -25,6 +25,7 @@ from lmtrainer.config.schema import fields
 from tests.cluster.harness.api import Api, path_of
 from tests.lmjob.bodies import REMOVED, changed
 from tests.lmjob.every_field import EVERY_FIELD, OTHER_FIELDS, VALID, every_status
+from tests.lmjob.test_crd import schema_of
 from tests.lmjob.test_spec_properties import FULL, VALUES, places, replaced
 
 pytestmark = pytest.mark.cluster
@@ -232,8 +233,18 @@ def variants() -> Iterator[tuple[str, Any, Any]]:
         for path in places(body["spec"]):
             place = ".".join(map(str, path))
             if place == start or place.startswith(f"{start}."):
-                for value in wrong(_at(body["spec"], path)):
+                for value in (*wrong(_at(body["spec"], path)), *bounds(path)):
                     yield place, value, _put(body, ("spec", *path), value)
+
+
+def bounds(path: tuple[Any, ...]) -> list[int]:
+    """The last numbers that are right in a place, and the first that are wrong."""
+    schema = schema_of("spec")
+    for step in path:
+        inner = schema.get("properties", {}).get(step)
+        schema = inner or schema.get("items") or schema.get("additionalProperties") or {}
+    edges = [(schema.get("minimum"), -1), (schema.get("maximum"), 1)]
+    return [int(edge) + beyond for edge, out in edges if edge is not None for beyond in (0, out)]
 
 
 def _at(value: Any, path: tuple[Any, ...]) -> Any:

@@ -27,7 +27,7 @@ POD_AFFINITY = {
 }
 POD: dict[str, Any] = {
     "resources": {
-        "requests": {"cpu": 2, "memory": "4Gi"},
+        "requests": {"cpu": 2, "memory": "8192Mi", "example.org/fpga": 1},
         "limits": {"memory": "8Gi", "example.org/fpga": "1"},
     },
     "sharedMemory": "1Gi",

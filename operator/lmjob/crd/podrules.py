@@ -24,14 +24,13 @@ _KEY = re2(LABEL_KEY).text
 
 
 def _keys(field: str, rule: str, words: str, *values: str) -> Cel:
-    """A rule of the keys of an object; the message begins with the first that breaks it. In further
-    values of the message, KEY stands for it."""
+    """A rule of each key `k` of an object; the message is that of one that breaks it. An object has
+    no order, so the message is made of one look at it."""
     path = f"self.{field}"
-    key = f"{path}.filter(k, !({rule}))[0]"
-    told = [value.replace("KEY", key) for value in values]
+    told = said(f"%s: {words}", "k", *values)
     return Cel(
         f"!has({path}) || {path}.all(k, {rule})",
-        expression=said(f"%s: {words}", key, *told),
+        expression=f"{path}.filter(k, !({rule})).map(k, {told})[0]",
         field=field,
     )
 
@@ -131,8 +130,8 @@ def _requests() -> tuple[Cel, ...]:
             "requests",
             f"!({both}) || !({read}) || {compared} <= 0",
             f"the %s request exceeds the limit %s; {way_out}",
-            "KEY",
-            "string(self.limits[KEY])",
+            "k",
+            "string(self.limits[k])",
         ),
         _keys(
             "requests",
@@ -143,7 +142,7 @@ def _requests() -> tuple[Cel, ...]:
             "requests",
             f'!k.contains("/") || !({both}) || !({read}) || {compared} >= 0',
             "must equal the limit %s; leave the request out",
-            "string(self.limits[KEY])",
+            "string(self.limits[k])",
         ),
     )
 
