@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from lmtrainer.config import RunConfig, document
+from lmtrainer.contract.reports import Position
 from lmtrainer.faults import FencedError, UserError
-from lmtrainer.output import claim, read_identity
+from lmtrainer.output import Claim, MetricsLog, claim, read_identity, read_metrics
 
 MakeRun = Callable[..., RunConfig]
 
@@ -60,16 +61,39 @@ def test_a_run_of_another_job_is_refused_and_names_the_holder(
         assert found is not None and found.job_uid == "job-a"
 
 
-def test_an_attempt_of_the_same_job_is_told_to_come_again(
-    tmp_path: Path, run_config: MakeRun
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_an_attempt_is_told_to_come_again_while_it_or_a_newer_one_of_its_job_writes(
+    tmp_path: Path, run_config: MakeRun, attempt: int
 ) -> None:
     run = run_config()
     with (
-        holder(tmp_path, run, "job-a"),
-        pytest.raises(FencedError, match="attempt 1"),
-        claim(tmp_path, run, "job-a", 2, wait_seconds=0.2),
+        holder(tmp_path, run, "job-a", attempt=2),
+        pytest.raises(FencedError, match="attempt 2"),
+        claim(tmp_path, run, "job-a", attempt, wait_seconds=0.2),
     ):
         pass
+
+
+def test_an_older_attempt_that_hangs_on_a_lost_node_does_not_keep_the_folder(
+    tmp_path: Path, run_config: MakeRun
+) -> None:
+    run = run_config()
+    lost = Claim(tmp_path, "job-a", 1)
+    with holder(tmp_path, run, "job-a"):
+        log = MetricsLog(tmp_path, resumed=None)
+        log.append(Position(phase_index=0, step=1), loss=3.0)
+        with claim(tmp_path, run, "job-a", 2, wait_seconds=0.2) as mine:
+            log.append(Position(phase_index=0, step=2), loss=9.0)
+            log.close()
+            assert [line["loss"] for line in read_metrics(tmp_path)] == [3.0]
+            mine.fence()
+            with pytest.raises(FencedError, match="attempt 2"):
+                lost.fence()
+            with (
+                pytest.raises(UserError, match="attempt 2"),
+                claim(tmp_path, run, "job-b", 1, wait_seconds=0.2),
+            ):
+                pass
 
 
 def test_a_job_that_never_resumes_is_told_to_come_again(

@@ -2,11 +2,15 @@
 
 The lock keeps live processes of one machine, or of one shared file system, apart. The fence is for
 the others: a node that was cut off and comes back finds a newer attempt in run.json, and ends.
+
+A newer attempt takes the lock of an older one of its job: who runs the job has given that one up,
+and on a node that was cut off it may hang in an exchange for minutes. It publishes nothing more.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +27,13 @@ from lmtrainer.output.identity import (
     write_identity,
 )
 from lmtrainer.output.lock import LockHeldError, lock
+from lmtrainer.output.metrics import detach_metrics
 
 WAIT_SECONDS = 15.0
 """For a predecessor that is dying: longer than it takes to flush a page cache after SIGKILL."""
+
+OLDER_SECONDS = 5.0
+"""The same for an older attempt of the job, whose lock is then taken."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +68,14 @@ def claim(
     """Hold an output folder, as `resolve` gave it, for the length of the block.
 
     UserError if a live process of another job writes there, or a run of another configuration
-    came first; FencedError if one of the same job does, or a newer attempt has: those pass.
+    came first; FencedError if this attempt or a newer one of the same job does.
     """
     mine = Claim(folder, job_uid, attempt)
     with contextlib.ExitStack() as stack:
         try:
             # A link that the user made for the folder itself is the user's business.
             make_folder(folder.resolve())
-            path = folder / LOCK_FILE
-            held = lock(path, job_uid=job_uid, attempt=attempt, wait_seconds=wait_seconds)
-            stack.enter_context(held)
+            stack.enter_context(_locked(mine, wait_seconds))
             _sign(mine, run)
         except LockHeldError as fault:
             raise _in_use(mine, run, fault) from fault
@@ -77,6 +83,24 @@ def claim(
             way_out = "give its user the right to, or choose another output.to"
             raise UserError(f"output.to: cannot be written ({fault}); {way_out}") from fault
         yield mine
+
+
+@contextlib.contextmanager
+def _locked(mine: Claim, wait_seconds: float) -> Iterator[None]:
+    """Hold the lock of the folder. LockHeldError after the wait."""
+    path = mine.folder / LOCK_FILE
+    own = functools.partial(lock, path, job_uid=mine.job_uid, attempt=mine.attempt)
+    first = min(wait_seconds, OLDER_SECONDS)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(own(wait_seconds=first))
+        except LockHeldError as fault:
+            if fault.holder.job_uid == mine.job_uid and fault.holder.attempt < mine.attempt:
+                # What it keeps open has no name any more.
+                path.unlink(missing_ok=True)
+                detach_metrics(mine.folder)
+            stack.enter_context(own(wait_seconds=wait_seconds - first))
+        yield
 
 
 def _sign(mine: Claim, run: RunConfig) -> None:

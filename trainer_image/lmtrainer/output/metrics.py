@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lmtrainer.contract.reports import Position
+from lmtrainer.durable import LEFTOVER
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -49,6 +52,15 @@ class MetricsLog:
     def close(self) -> None:
         self.sync()
         os.close(self._descriptor)
+
+
+def detach_metrics(folder: Path) -> None:
+    """Put a copy in the place of the file: whoever has it open writes into nothing from now on."""
+    path = folder / METRICS_FILE
+    if path.is_file() and not path.is_symlink():
+        beside = path.with_name(f"{LEFTOVER}{path.name}-{secrets.token_hex(6)}")
+        shutil.copyfile(path, beside)
+        beside.replace(path)
 
 
 def read_metrics(folder: Path) -> Iterator[dict[str, Any]]:
