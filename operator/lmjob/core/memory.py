@@ -11,7 +11,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from lmjob.api.names import MAX_ATTEMPTS
 from lmjob.core.fault import Fault
+from lmtrainer.config.schema import setting
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Position
 
@@ -30,7 +32,7 @@ class Memory:
     """Claims about a job. Times are Unix times of the claims."""
 
     version: int = 1
-    attempt: int = 0
+    attempt: int = setting(0, "0: never begun", minimum=0, maximum=MAX_ATTEMPTS)
     """1 and more once begun; grows over the whole job, never shrinks, is kept by a new stage."""
     stage: Stage = "prepare"
     group: GroupState = "gated"

@@ -103,6 +103,10 @@ class Api:
     def patch(self, plural: str, namespace: str, name: str, body: Any, part: str = "") -> Any:
         return self.must("PATCH", path_of(plural, namespace, name, part), body, MERGE)
 
+    def replace(self, plural: str, namespace: str, body: Any, part: str = "") -> Any:
+        """An object as it was read and changed since."""
+        return self.must("PUT", path_of(plural, namespace, body["metadata"]["name"], part), body)
+
     def delete(self, plural: str, namespace: str, name: str, **options: Any) -> None:
         """Ask for the end of an object; no error if it is not there."""
         status, answer = self.request("DELETE", path_of(plural, namespace, name), options or None)
@@ -111,11 +115,15 @@ class Api:
 
     def apply_file(self, path: Path) -> None:
         """Apply the custom resource definitions of a file and wait until they are served."""
-        home = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         for body in yaml.safe_load_all(path.read_text()):
-            name = body["metadata"]["name"]
-            self.must("PATCH", f"{home}/{name}?fieldManager=tests&force=true", body, APPLY)
-            self.wait(lambda name=name: _served(self.must("GET", f"{home}/{name}")), what=name)
+            self.apply_definition(body)
+
+    def apply_definition(self, body: Any) -> None:
+        """Replace a custom resource definition and wait until it is served."""
+        home = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        name = body["metadata"]["name"]
+        self.must("PATCH", f"{home}/{name}?fieldManager=tests&force=true", body, APPLY)
+        self.wait(lambda: _served(self.must("GET", f"{home}/{name}")), what=name)
 
     def wait(self, ask: Callable[[], T], *, seconds: float = 20.0, what: str = "") -> T:
         """The first answer that is neither None nor false. AssertionError when it is too late."""

@@ -24,7 +24,15 @@ When = Literal["before", "after"]
 Events = Callable[[Any], Iterable[Any]]
 
 _WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_HOPS = ("host", "connection", "transfer-encoding", "content-length", "authorization")
+_HOPS = (
+    "host",
+    "connection",
+    "transfer-encoding",
+    "content-length",
+    "authorization",
+    "accept-encoding",
+)
+_PLAIN = {"Accept-Encoding": "identity"}
 _BACK = ("content-type", "retry-after")
 
 
@@ -72,7 +80,7 @@ class Door:
     async def open(self) -> None:
         """Also after `shut`, at the same address."""
         connector = aiohttp.TCPConnector(limit=0, ssl=self._access.tls())
-        self._http = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        self._http = aiohttp.ClientSession(connector=connector)
         application = web.Application(client_max_size=1 << 24)
         application.router.add_route("*", "/{path:.*}", self._pass)
         self._runner = web.AppRunner(
@@ -137,7 +145,7 @@ class Door:
     ) -> web.StreamResponse:
         url = self._access.server + request.raw_path
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOPS}
-        headers |= self._access.headers()
+        headers |= self._access.headers() | _PLAIN
         timeout = aiohttp.ClientTimeout(total=None)
         asked = self._http.request(
             request.method, url, data=body or None, headers=headers, timeout=timeout

@@ -118,11 +118,16 @@ def job_of(item: Object) -> str:
 
 
 def attempt_of(pod: Object) -> int:
-    return int(label(pod, LABEL_ATTEMPT) or 0)
+    return _number(label(pod, LABEL_ATTEMPT))
 
 
 def replica_of(pod: Object) -> tuple[str, int]:
-    return label(pod, LABEL_ROLE), int(label(pod, LABEL_INDEX) or 0)
+    return label(pod, LABEL_ROLE), _number(label(pod, LABEL_INDEX))
+
+
+def _number(text: str) -> int:
+    """0 for a label that is none of ours."""
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def condition(item: Object, kind: str) -> str:

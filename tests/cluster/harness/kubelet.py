@@ -111,7 +111,10 @@ class Kubelet:
         if not at_once:
             await _sleep(script.ready_after)
             await self._report(pod, pods.running(pod, address, ready=True))
-        plan, stage = await self._plan(pod)
+        found = await self._plan(pod)
+        if found is None:
+            return
+        plan, stage = found
         await self._among(self._members, pod, stage, len(stage.replicas))
         await _sleep(script.runs)
         if script.exit_type is not ExitType.SUCCEEDED:
@@ -126,8 +129,9 @@ class Kubelet:
 
     async def _die(self, pod: Any) -> None:
         script = self._script(pod)
-        if pod["status"]["phase"] == "Running":
-            plan, stage = await self._plan(pod)
+        found = await self._plan(pod)
+        if pod["status"]["phase"] == "Running" and found is not None:
+            plan, stage = found
             self._break(pod, stage)
             await _sleep(script.ends_after)
             message = last_word(plan, stage, _part(pod), ExitType.INTERRUPTED)
@@ -155,16 +159,18 @@ class Kubelet:
             self._changed.notify_all()
             await self._changed.wait_for(lambda: len(group) >= count)
 
-    async def _plan(self, pod: Any) -> tuple[JobPlan, StagePlan]:
-        job = label(pod, LABEL_UID)
+    async def _plan(self, pod: Any) -> tuple[JobPlan, StagePlan] | None:
+        """None for a pod that only looks like one of a job."""
+        job, role = label(pod, LABEL_UID), replica_of(pod)[0]
         if job not in self._plans:
             name = plan_name(label(pod, LABEL_JOB), job)
             found = await self._ask("GET", path_of("configmaps", _namespace(pod), name))
+            if "data" not in found:
+                return None
             self._plans[job] = parse(JobPlan, json.loads(found["data"]["plan.json"]))
-        role = replica_of(pod)[0]
-        stages = self._plans[job].stages
-        stage = next(s for s in stages if role in {replica.role for replica in s.replicas})
-        return self._plans[job], stage
+        plan = self._plans[job]
+        stages = (s for s in plan.stages if role in {replica.role for replica in s.replicas})
+        return next(((plan, stage) for stage in stages), None)
 
     async def _report(self, pod: Any, patch: Any) -> None:
         guarded = {**patch, "metadata": {"uid": uid(pod)}}
