@@ -3,7 +3,8 @@
     document   the definition, its columns, the text of the file
     schema     settings classes -> schema
     patterns   regular expressions for RE2
-    rules      rules between fields, in CEL
+    cel        one rule in CEL, in the words of the class that has it
+    rules      which rules a class has; *rules, by subject
     status     the schema of the status
 
 Pure. `make crd` writes manifests/crd; a test compares the file with a fresh one.

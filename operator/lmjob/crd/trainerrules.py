@@ -6,24 +6,19 @@ import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from lmjob.core.plan.places import local_paths
-from lmjob.crd.cel import Cel, any_of, given, literal, matches, or_else, said, told
-from lmjob.crd.patterns import check
-from lmtrainer.config import parse
+from lmjob.crd.cel import Cel, any_of, given, literal, or_else, said, told
+from lmjob.crd.locationrules import LOCATION, WRITABLE
 from lmtrainer.config.data import DataConfig, ValidationConfig
 from lmtrainer.config.model import OBJECTIVES, PRESETS, ArchitectureChanges, ModelConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.run import EvaluateConfig, MaskingConfig, OutputConfig, RunConfig
 from lmtrainer.config.schema import fields
-from lmtrainer.config.sources import SCHEMES, location_mistakes
 from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining
 
 
 def _default(cls: type, name: str) -> object:
     return next(f.default for f in dataclasses.fields(cls) if f.name == name)
 
-
-# --- models -------------------------------------------------------------------------------------
 
 # Family -> preset ("" is what a family has without one) -> [hiddenSize, heads, maxPositions].
 _SIZES = literal(
@@ -83,9 +78,6 @@ def _model() -> tuple[Cel, ...]:
             field="config.hiddenSize",
         ),
     )
-
-
-# --- phases, and what a run compares with its model --------------------------------------------
 
 
 def _phase() -> tuple[Cel, ...]:
@@ -152,47 +144,6 @@ def _masking() -> Cel:
     )
 
 
-# --- locations ---------------------------------------------------------------------------------
-
-_BLANK = "^[ \t\n]*$"
-_OURS = any_of(*(f'self.startsWith("{name}://")' for name in SCHEMES if name != "file"))
-
-
-def _told_of(location: str, rule: str, *, writable: bool = False) -> Cel:
-    return told(rule, location_mistakes("", [location], single=True, writable=writable), whole=True)
-
-
-def _authority(scheme: str) -> str:
-    authority = SCHEMES[scheme].authority
-    check(authority)
-    return f'!self.startsWith("{scheme}://") || {matches("self", f"^{scheme}://{authority}(/|$)")}'
-
-
-def _path() -> Cel:
-    """A path of one machine: right for `lmjob run`, but who asks an API server has a cluster."""
-    known = {"data": {"train": ["pvc://a/b"]}, "phases": [{"name": "a", "steps": 1}]}
-    run = parse(RunConfig, {**known, "model": {"type": "bert"}, "output": {"to": "/a"}})
-    another = f'self == "" || self.contains("://") || {matches("self", "^(pvc|sample):")}'
-    return told(another, local_paths(run), whole=True)
-
-
-_LOCATION = (
-    _path(),
-    _told_of("", f"!{matches('self', _BLANK)}"),
-    _told_of("pvc:a", f"{_OURS} || !{matches('self', '^(pvc|sample):')}"),
-    _told_of("s3://a", f"{_OURS} || !{matches('self', '^[A-Za-z][-A-Za-z0-9+.]*://')}"),
-    _told_of("pvc://_", _authority("pvc")),
-    _told_of("sample://_", _authority("sample")),
-    _told_of("pvc://a/..", f"!({_OURS}) || !{matches('self', '/[.][.](/|$)')}"),
-)
-_WRITABLE = (
-    *_LOCATION,
-    _told_of("sample://a", '!self.startsWith("sample://")', writable=True),
-    _told_of("pvc://a/*", f"!{matches('self', '[*?[]')}", writable=True),
-    _told_of("pvc://results", f"!{matches('self', '^pvc://[^/]*(/[.]?)*$')}", writable=True),
-    _told_of("/", f"!{matches('self', '^/([.]{0,2}(/|$))*$')}", writable=True),
-)
-
 OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
     {
         ModelConfig: _model(),
@@ -212,12 +163,12 @@ OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
 )
 VALUE_RULES: Mapping[tuple[type, str], tuple[Cel, ...]] = MappingProxyType(
     {
-        (DataConfig, "train"): _LOCATION,
-        (DataConfig, "cache"): _WRITABLE,
-        (ValidationConfig, "files"): _LOCATION,
-        (TokenizerConfig, "from"): _LOCATION,
-        (ModelConfig, "from"): _LOCATION,
-        (OutputConfig, "to"): _WRITABLE,
+        (DataConfig, "train"): LOCATION,
+        (DataConfig, "cache"): WRITABLE,
+        (ValidationConfig, "files"): LOCATION,
+        (TokenizerConfig, "from"): LOCATION,
+        (ModelConfig, "from"): LOCATION,
+        (OutputConfig, "to"): WRITABLE,
         (EvaluateConfig, "fill"): (
             told('self.contains("[MASK]")', EvaluateConfig(fill=("a",)).mistakes(), whole=True),
         ),
