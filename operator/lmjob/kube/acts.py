@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lmjob.api import names
@@ -23,7 +23,7 @@ from lmjob.kube.errors import AlreadyExists, Refused
 from lmjob.kube.kinds import CONFIG_MAPS, EVENTS, JOBS, PODS, SERVICES, Kind
 from lmjob.kube.observe import sight
 from lmjob.kube.progress import leader_of
-from lmjob.kube.view import Object, View
+from lmjob.kube.view import Object, View, version_of
 from lmjob.render import manifests
 from lmtrainer.config import document
 
@@ -50,7 +50,8 @@ class Acts:
         if memory.attempt and not view.recall().memory.attempt:
             frozen = manifests.config_map(plan)  # raises before anything is claimed
             await asyncio.gather(
-                self.write(view, memory, status), self._ensure(view, CONFIG_MAPS, frozen)
+                self.write(view, memory, status),
+                self._ensure(view, CONFIG_MAPS, frozen["metadata"]["name"], lambda: frozen),
             )
         else:
             await self.write(view, memory, status)
@@ -88,21 +89,24 @@ class Acts:
         stage: StagePlan,
         wanted: Iterable[ReplicaPlan],
     ) -> None:
-        await self._ensure(view, CONFIG_MAPS, manifests.config_map(plan))
+        frozen = names.plan_name(view.name, view.uid)
+        await self._ensure(view, CONFIG_MAPS, frozen, lambda: manifests.config_map(plan))
         leader = leader_of(view, plan, memory)
         ip = leader.ip if leader else None
         made: list[Any] = [self._pod(view, plan, memory, replica, ip) for replica in wanted]
         if stage.followers:
-            made.append(self._ensure(view, SERVICES, manifests.service(plan)))
+            name = names.service_name(view.name, view.uid)
+            made.append(self._ensure(view, SERVICES, name, lambda: manifests.service(plan)))
         faults = await asyncio.gather(*made, return_exceptions=True)
         for fault in faults:
             if isinstance(fault, BaseException):
                 raise fault
 
-    async def _ensure(self, view: View, kind: Kind, body: Object) -> None:
-        name = str(body["metadata"]["name"])
+    async def _ensure(
+        self, view: View, kind: Kind, name: str, render: Callable[[], Object]
+    ) -> None:
         if name not in view.stored:
-            await self._make(view, kind, body)
+            await self._make(view, kind, render())
             view.stored.add(name)
 
     async def _pod(
@@ -110,9 +114,12 @@ class Acts:
     ) -> None:
         body = manifests.pod(plan, memory.stage, replica, memory.attempt, master_ip=ip)
         made = await self._make(view, PODS, body)
+        view.pods_version = max(view.pods_version, version_of(made))
         found = sight(made)
-        if found is not None:
-            view.sightings.setdefault(found.replica.uid, found)
+        if found is None:
+            name = body["metadata"]["name"]
+            raise TakenError(f"Pod {name} is there without its labels; remove it")
+        view.sightings.setdefault(found.replica.uid, found)
 
     async def _make(self, view: View, kind: Kind, body: Object) -> Object:
         """Create an object, or find that it is there and the job's own."""

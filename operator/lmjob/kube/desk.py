@@ -21,7 +21,7 @@ from lmjob.kube.kinds import JOBS, PODS
 from lmjob.kube.look import changed, counts
 from lmjob.kube.observe import Sighting, sight
 from lmjob.kube.queue import KeyedQueue
-from lmjob.kube.view import Object, View, key_of
+from lmjob.kube.view import Object, View, key_of, version_of
 from lmjob.reconcile import think
 
 PODS_OF_OURS = f"{LABEL_MANAGED_BY}={MANAGER}"
@@ -60,6 +60,7 @@ class Desk:
         view, found = self._views.get(key), sight(body)
         if view is None or found is None or found.job_uid != view.uid:
             return
+        view.pods_version = max(view.pods_version, version_of(body))
         uid, before = found.replica.uid, view.sightings.get(found.replica.uid)
         if kind == "DELETED":
             view.sightings.pop(uid, None)

@@ -27,10 +27,11 @@ from lmjob.kube.kinds import JOBS, PODS
 from lmjob.kube.observe import sight
 from lmjob.kube.obstacles import Obstacles
 from lmjob.kube.progress import Poller
-from lmjob.kube.view import View
+from lmjob.kube.view import View, version_of
 from lmjob.reconcile import Pass, think
 from lmtrainer.config import MistakesError
 
+LISTINGS = 3
 PASSES = 12
 """Of one look; what is left is for the next one."""
 WRITE_SECONDS = 1.0
@@ -96,25 +97,38 @@ class Looks:
         if view is None or view.uid != body["metadata"]["uid"]:
             view = self._views[key] = View(key, body)
         view.take_body(body)
-        labels = f"{LABEL_UID}={view.uid}"
-        found = await self._client.list_each(PODS, sight, namespace, labels=labels)
-        view.sightings = {s.replica.uid: s for s in found if s is not None}
+        await self._list_pods(view)
         view.refreshed = True
         return view
 
-    async def _refresh(self, view: View) -> None:
-        """The same for a job that is known, both requests at once."""
-        labels = f"{LABEL_UID}={view.uid}"
-        body, found = await asyncio.gather(
+    async def _refresh(self, view: View, *, newest: bool = True) -> None:
+        """The same for a job that is known, both at once. Not `newest`: pods as this process knows
+        them, or newer, will do."""
+        body, _ = await asyncio.gather(
             self._client.get(JOBS, view.namespace, view.name),
-            self._client.list_each(PODS, sight, view.namespace, labels=labels),
+            self._list_pods(view, newest=newest),
         )
         if body is None or body["metadata"]["uid"] != view.uid:
             self._views.pop(view.key, None)
             return
         view.take_body(body)
-        view.sightings = {s.replica.uid: s for s in found if s is not None}
         view.refreshed = True
+
+    async def _list_pods(self, view: View, *, newest: bool = True) -> None:
+        """List the job's pods; anew if the watch told of a later state meanwhile."""
+        for _ in range(LISTINGS):
+            known = view.pods_version
+            found = await self._client.list_each(
+                PODS,
+                lambda pod: (sight(pod), version_of(pod)),
+                view.namespace,
+                labels=f"{LABEL_UID}={view.uid}",
+                at_least=0 if newest else known,
+            )
+            if view.pods_version == known:
+                break
+        view.sightings = {s.replica.uid: s for s, _ in found if s is not None}
+        view.pods_version = max(known, *(version for _, version in found), 0)
 
     async def _pass(self, view: View) -> tuple[bool, float | None]:
         """One pass: whether to go on at once, or else until when to wait."""
@@ -136,7 +150,7 @@ class Looks:
             _tell_first_step(view)
             found = think(plan, recalled, view.observed(), time.time())
         if not view.refreshed and _needs_certainty(found, memory):
-            await self._refresh(view)
+            await self._refresh(view, newest=not isinstance(found.decision, Act))
             return True, None
         try:
             return await self._carry_out(view, plan, memory, found)
@@ -256,11 +270,15 @@ def _next_try(view: View) -> float:
 
 
 def _needs_certainty(found: Pass, memory: Memory) -> bool:
-    """Whether a decision must be taken on fresh facts. The first claim needs none: nothing can
-    exist in the name of a job that was never begun, and the claim fails if it was."""
-    if isinstance(found.decision, Act):
-        return True
-    return isinstance(found.decision, Claim) and memory.attempt > 0
+    """Whether a decision must be taken on fresh facts. A claim that goes forward needs none: it
+    rests on pods that were seen Ready or done, which stays true, and fails if the job has changed.
+    Nothing can exist in the name of a job that was never begun."""
+    decision = found.decision
+    if not isinstance(decision, Claim):
+        return isinstance(decision, Act)
+    after = decision.memory
+    forward = after.attempt == memory.attempt and not after.ending and not memory.ending
+    return memory.attempt > 0 and not forward
 
 
 def _begins(decision: Claim | Act, memory: Memory) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from lmjob.core.observed import Obstacle
 from lmjob.core.plan.shapes import JobPlan
@@ -76,18 +75,17 @@ def _about(
 def _output_in_use(view: View, plan: JobPlan, others: Iterable[View]) -> Obstacle | None:
     place, mine = plan.run.output.to, _began(view)
     for other in others:
-        if other.namespace != view.namespace or other.uid == view.uid:
+        if other.output != place or other.namespace != view.namespace or other.uid == view.uid:
             continue
         # Of two that are at work it is the first one's: they would wait for each other for ever.
         theirs = _began(other)
         if theirs is None or (mine is not None and mine < theirs):
             continue
-        if _output(other.body) == place:
-            message = (
-                f"output {place} is in use by job {other.name} "
-                f"(attempt {other.status.get('attempt')}); choose another output.to, or wait"
-            )
-            return Obstacle("OutputInUse", message)
+        message = (
+            f"output {place} is in use by job {other.name} "
+            f"(attempt {other.status.get('attempt')}); choose another output.to, or wait"
+        )
+        return Obstacle("OutputInUse", message)
     return None
 
 
@@ -99,9 +97,3 @@ def _began(view: View) -> tuple[float, str] | None:
     if not memory.get("attempt") or memory.get("outcome"):
         return None
     return float(memory.get("startedAt") or 0.0), view.uid
-
-
-def _output(body: Mapping[str, Any]) -> object:
-    spec = body.get("spec")
-    output: Any = spec.get("output") if isinstance(spec, Mapping) else None
-    return output.get("to") if isinstance(output, Mapping) else None

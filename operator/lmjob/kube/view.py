@@ -46,6 +46,8 @@ class View:
     body: Object
     sightings: dict[str, Sighting] = field(default_factory=dict)
     """By the UID of the pod."""
+    pods_version: int = 0
+    """Of the newest state of a pod that was heard of."""
     plan: JobPlan | None = None
     plan_generation: int = 0
     """Of the specification that `plan` was made of; only matters before the first claim."""
@@ -65,6 +67,11 @@ class View:
     told_first_step: bool = False
     seen_at: float = 0.0
     """Unix time at which this process first knew of it."""
+    _status: Mapping[str, Any] | None = None
+    _recalled: Recalled | None = None
+
+    def __post_init__(self) -> None:
+        self.body = _kept(self.body)
 
     @property
     def uid(self) -> str:
@@ -89,20 +96,25 @@ class View:
     @property
     def status(self) -> Mapping[str, Any]:
         """What was reported last, without parts that somebody else wrote nonsense into."""
-        found = self.body.get("status")
-        if not isinstance(found, Mapping):
-            return {}
-        spoiled = {
-            name for name, sound in _SOUND.items() if name in found and not sound(found[name])
-        }
-        return {k: v for k, v in found.items() if k not in spoiled} if spoiled else found
+        if self._status is None:
+            self._status = _sound(self.body.get("status"))
+        return self._status
+
+    @property
+    def output(self) -> object:
+        """Where the results go, as the user wrote it."""
+        spec = self.body.get("spec")
+        output: Any = spec.get("output") if isinstance(spec, Mapping) else None
+        return output.get("to") if isinstance(output, Mapping) else None
 
     def recall(self) -> Recalled:
         """The stored claims. `MistakesError` if somebody else wrote nonsense there."""
-        status = {name: value for name, value in self.status.items() if name not in _OURS}
-        raw = self.status.get("memory")
-        memory = parse(Memory, known_part(Memory, raw), "status.memory") if raw else Memory()
-        return Recalled(memory, status)
+        if self._recalled is None:
+            status = {name: value for name, value in self.status.items() if name not in _OURS}
+            raw = self.status.get("memory")
+            memory = parse(Memory, known_part(Memory, raw), "status.memory") if raw else Memory()
+            self._recalled = Recalled(memory, status)
+        return self._recalled
 
     def observed(self) -> Observed:
         spec = self.body.get("spec")
@@ -118,7 +130,8 @@ class View:
         """Remember a state of the job unless a newer one is known; says whether it is new."""
         if version_of(body) <= version_of(self.body):
             return False
-        self.body = body
+        self.body = _kept(body)
+        self._status = self._recalled = None
         return True
 
     def document(self, memory: Memory, plain: Mapping[str, Any], status: Status) -> Object:
@@ -131,6 +144,19 @@ class View:
             "metadata": {name: meta[name] for name in _IDENTITY},
             "status": {**status, **kept, "observedGeneration": self.generation},
         }
+
+
+def _kept(body: Object) -> Object:
+    """A body without the half of it that nobody reads here."""
+    meta = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    return {**body, "metadata": meta}
+
+
+def _sound(status: object) -> Mapping[str, Any]:
+    if not isinstance(status, Mapping):
+        return {}
+    spoiled = {n for n, sound in _SOUND.items() if n in status and not sound(status[n])}
+    return {k: v for k, v in status.items() if k not in spoiled} if spoiled else status
 
 
 def _are_conditions(value: Any) -> bool:

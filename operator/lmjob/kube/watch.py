@@ -14,11 +14,16 @@ from typing import Any
 import kopf
 
 from lmjob.api.names import GROUP, LABEL_MANAGED_BY, MANAGER, PLURAL, VERSION
+from lmjob.kube.client import PAGE
 from lmjob.kube.credentials import Credentials
 from lmjob.kube.desk import PODS_OF_OURS, Desk
+from lmjob.kube.stateless import NoDiffs, NoProgress
 
 RESTART_SECONDS = 1.0
 """Between the end of kopf and its next start, more or less."""
+
+WORKER_SECONDS = 0.5
+"""kopf keeps a task for each object that it heard of so recently."""
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +86,10 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _Backoffs()
     settings.networking.request_timeout = 15
     settings.networking.connect_timeout = 5
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = PAGE
     settings.watching.label_selectors["pods"] = PODS_OF_OURS
     settings.queueing.exit_timeout = 0.5
+    settings.queueing.idle_timeout = WORKER_SECONDS
+    settings.persistence.diffbase_storage = NoDiffs()
+    settings.persistence.progress_storage = NoProgress()
     return settings
