@@ -47,3 +47,12 @@ def test_every_job_of_the_readme_is_valid(text):
 def test_every_path_that_is_named_exists():
     for path in re.findall(r"`((?:manifests|operator|trainer_image|tests|\.ci)/[\w./-]*)`", README):
         assert (ROOT / path).exists(), path
+
+
+def test_the_images_of_the_readme_are_built_by_ci():
+    built = (ROOT / ".ci/run").read_text()
+    lines = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines()]
+    images = [line.removeprefix("docker ") for line in lines if line.startswith("docker ")]
+    assert len(images) == 2
+    for image in images:
+        assert f"{image}\n" in built
