@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.cluster.real.recovery import Recovery
     from tests.cluster.real.release import Release
     from tests.cluster.real.site import Site
+    from tests.cluster.real.witness import Witness
 
 CRD = Path(__file__).parents[2] / "manifests/crd/lmtrainingjobs.yaml"
 
@@ -85,6 +86,9 @@ def lab(private_cluster: Cluster) -> Iterator[Lab]:
     with ExitStack() as stack:
         client = stack.enter_context(closing(Api(private_cluster.access)))
         client.apply_file(CRD)
+        # Its garbage collector looks for new kinds only every 30 s, and when it begins.
+        for word in (("stop", "--kill"), ("start",)):
+            private_cluster.command(*word, "kube-controller-manager")
         loop, kubelet = Loop(), Kubelet(private_cluster.access)
         stack.callback(loop.close)
         recorder = Recorder(private_cluster.etcd)
@@ -146,6 +150,16 @@ def site(release: Release, tmp_path: Path) -> Iterator[Site]:
 
     with site(release.api, tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def seen(machine: Machine, site: Site, release: Release) -> Iterator[Witness]:
+    """What happens to the pods of `site`; told if the test fails."""
+    from tests.cluster.real.witness import Witness
+
+    with closing(Witness(machine.access, site.namespace)) as witness:
+        yield witness
+    print(witness.diary(), release.logs(), sep="\n")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ weights of an undisturbed `lmjob run`, and loses no more than one checkpoint int
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from tests.cluster.real.alone import weights_alone
 from tests.cluster.real.faults import FAULTS, Fault, prefers
 from tests.cluster.real.recovery import recovery
 from tests.cluster.real.run import Run
-from tests.cluster.real.witness import Witness
 
 EXAMPLE = Path(__file__).parents[2] / "manifests/examples/two-workers.yaml"
 EVERY = 10
@@ -39,14 +38,6 @@ def document(fault: Fault | None = None):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     return weights_alone(document(), tmp_path_factory.mktemp("alone"))
-
-
-@pytest.fixture
-def seen(machine, site, release):
-    """What happens to the pods; told if the test fails."""
-    with closing(Witness(machine.access, site.namespace)) as witness:
-        yield witness
-    print(witness.diary(), release.logs(), sep="\n")
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))

@@ -51,11 +51,11 @@ def recovery(fault: str, at: float, at_step: int, run: Run, seen: Witness) -> Re
 
 def lost_steps(seen: Witness) -> int:
     """Steps that a later attempt did again."""
-    lost = 0
-    for attempt, steps in seen.steps.items():
-        later = seen.progress.get(attempt + 1)
-        if later is not None:
-            lost += max(0, steps - (later.resumed_from.step if later.resumed_from else 0))
+    lost, done = 0, 0
+    for attempt, steps in sorted(seen.steps.items()):
+        resumed = seen.progress[attempt].resumed_from
+        lost += max(0, done - (resumed.step if resumed else 0))
+        done = steps
     return lost
 
 

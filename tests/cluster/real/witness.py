@@ -70,6 +70,11 @@ class Witness:
     def close(self) -> None:
         self._over.set()
 
+    @property
+    def workers(self) -> set[str]:
+        """Names of all worker pods that were ever there."""
+        return {sight.name for sight in self.sights if "-worker-" in sight.name}
+
     def diary(self) -> str:
         return "\n".join(sight.line() for sight in self.sights)
 
