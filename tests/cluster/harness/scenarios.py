@@ -15,6 +15,8 @@ PATIENCE = 60.0
 """Seconds for each step of a scenario, restarts of the operator included."""
 
 FAILS = Script(exit_type=ExitType.FAILED, runs=0.1)
+LINGERS = Script(ends_after=2.5)
+"""Longer than the first pause before a new attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,11 @@ def _first(script: Script, *roles: str) -> dict[Part, Script]:
 
 SCENARIOS = (
     Scenario(name="one master, three workers", do=play(), act=_to("Complete")),
-    Scenario(name="a worker fails", do=play({("worker", 1, 1): FAILS}), act=_to("Complete")),
+    Scenario(
+        name="a worker fails",
+        do=play({("worker", 1, 1): FAILS, ("worker", 2, 1): LINGERS}),
+        act=_to("Complete"),
+    ),
     Scenario(
         name="the master is killed",
         do=play({("master", 0, 1): Script(exit_type=ExitType.KILLED, runs=0.1)}),
