@@ -109,7 +109,7 @@ def nursery() -> Iterator[Nursery]:
 @pytest.fixture
 def stage(
     lab: Lab, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Callable[[Starter, Play | None], Scene]]:
+) -> Iterator[Callable[..., Scene]]:
     """Opens scenes: `stage(starter, play)`. Their operators' logs are shown if the test fails."""
     from tests.cluster.harness.scene import scene
 
@@ -117,8 +117,8 @@ def stage(
     request.node.stash[SCENES] = opened
     with ExitStack() as stack:
 
-        def begin(starter: Starter, do: Play | None = None) -> Scene:
-            opened.append(stack.enter_context(scene(lab, starter, tmp_path, do)))
+        def begin(starter: Starter, do: Play | None = None, **environment: str) -> Scene:
+            opened.append(stack.enter_context(scene(lab, starter, tmp_path, do, **environment)))
             return opened[-1]
 
         yield begin
@@ -160,6 +160,15 @@ def seen(machine: Machine, site: Site, release: Release) -> Iterator[Witness]:
     with closing(Witness(machine.access, site.namespace)) as witness:
         yield witness
     print(witness.diary(), release.logs(), sep="\n")
+
+
+@pytest.fixture(scope="session")
+def long_alone(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """sha256 of the weights that `lmjob run` makes of the long example on this machine."""
+    from tests.cluster.real.alone import weights_alone
+    from tests.cluster.real.example import long_example
+
+    return weights_alone(long_example(), tmp_path_factory.mktemp("alone"))
 
 
 @pytest.fixture(scope="session")

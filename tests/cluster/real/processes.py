@@ -19,6 +19,14 @@ def kill_rank(job_uid: str, rank: int) -> None:
     os.kill(found[0], signal.SIGKILL)
 
 
+def kill_operator(pod: str) -> None:
+    """SIGKILL the operator in a pod."""
+    found = list(_processes({"LMJOB_IDENTITY": pod}))
+    assert found, f"no process of {pod}"
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+
+
 @contextmanager
 def frozen_master(job_uid: str, nodes: int, seconds: float) -> Iterator[None]:
     """The launcher of a group's master, stopped before it can become ready; it goes on at the end.

@@ -22,7 +22,7 @@ class Recovery:
     fault: str
     at_step: int
     seconds: float
-    """From the fault to the first step that the job made after it."""
+    """From the fault to the first step of the attempt that followed; 0 if none had to."""
     attempts: int
     lost_steps: int
     """Done, and done again."""
@@ -35,13 +35,13 @@ class Recovery:
 def recovery(fault: str, at: float, at_step: int, run: Run, seen: Witness) -> Recovery:
     """Of a job that is over. `at`: Unix time of the fault."""
     status = run.status()
-    last = seen.progress[status["attempt"]]
-    assert last.first_step_at is not None
+    first_step = seen.progress[status["attempt"]].first_step_at
+    assert first_step is not None
     cause = status.get("lastFault") or {}
     return Recovery(
         fault=fault,
         at_step=at_step,
-        seconds=round(max(0.0, last.first_step_at - at), 1),
+        seconds=round(first_step - at, 1) if status["attempt"] > 1 else 0.0,
         attempts=status["attempt"],
         lost_steps=lost_steps(seen),
         charged=status["restarts"],
@@ -64,9 +64,9 @@ def table(found: list[Recovery]) -> list[str]:
     lines = ["| fault | fault to first new step | lost steps | attempts | the job says |"]
     lines.append("|---|---|---|---|---|")
     for one in found:
+        took = f"{one.seconds:.1f} s" if one.attempts > 1 else "goes on"
         lines.append(
-            f"| {one.fault} | {one.seconds:.1f} s | {one.lost_steps} | {one.attempts} "
-            f"| {one.cause or 'nothing'} |"
+            f"| {one.fault} | {took} | {one.lost_steps} | {one.attempts} | {one.cause or '-'} |"
         )
     return lines
 

@@ -108,7 +108,7 @@ class Run:
         for pod in self.pods():
             name = pod["metadata"]["name"]
             log = self.machine.kubectl(
-                *("-n", self.site.namespace, "logs", name, "--tail=15"),
+                *("-n", self.site.namespace, "logs", name, "--tail=15", "--timestamps"),
                 *("--request-timeout=5s",),
                 check=False,
             )

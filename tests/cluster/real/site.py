@@ -56,6 +56,9 @@ def site(api: Api, folder: Path) -> Iterator[Site]:
     """A fresh namespace of the `restricted` level with its claim `results`; gone afterwards."""
     found = Site(api, fresh_name("real"), folder / CLAIM)
     api.create("namespaces", "", restricted(found.namespace))
+    # No pod can be created before. Controllers take a while after an outage of the API server.
+    account = (found.namespace, "default")
+    api.wait(lambda: api.get("serviceaccounts", *account), seconds=90, what="service account")
     found.add_claim(CLAIM, found.results)
     try:
         yield found
