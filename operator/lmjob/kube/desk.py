@@ -81,6 +81,7 @@ class Desk:
         jobs = await client.list_all(JOBS, namespace)
         for body in jobs:  # new jobs need no pods to be begun
             self._take(key_of(body["metadata"]), _with_kind(body), fresh_only=True)
+        known = {view.uid: dict(view.sightings) for view in self._views.values()}
         pods = await client.list_each(PODS, sight, namespace, labels=PODS_OF_OURS)
         of_job: dict[str, dict[str, Sighting]] = {}
         for found in filter(None, pods):
@@ -89,22 +90,19 @@ class Desk:
         for number, body in enumerate(jobs):
             if number % BREATH == 0:
                 await asyncio.sleep(0)
-            self._compare(key_of(body["metadata"]), _with_kind(body), of_job)
+            uid = body["metadata"]["uid"]
+            if self._is_known(body):
+                view = self._views[key_of(body["metadata"])]
+                view.take_body(_with_kind(body))
+                _merge(view, known.get(uid, {}), of_job.get(uid, {}))
+                self._consider(view.key, view, urgent=False)
         for key, view in tuple(self._views.items()):
             if view.uid not in listed and view.seen_at < began and _in(view, namespace):
                 self._drop(key)
 
-    def _compare(self, key: str, body: Object, of_job: Mapping[str, dict[str, Sighting]]) -> None:
-        view = self._views.get(key)
-        if view is None or view.uid != body["metadata"]["uid"]:
-            return
-        view.take_body(body)
-        # Pods that were made since the listing are known from their creation.
-        listed = of_job.get(view.uid, {})
-        gone = view.sightings.keys() - listed.keys()
-        view.sightings.update(listed)
-        if gone or not self._is_settled(view):
-            self._queue.add(key)
+    def _is_known(self, body: Object) -> bool:
+        view = self._views.get(key_of(body["metadata"]))
+        return view is not None and view.uid == body["metadata"]["uid"]
 
     def _take(self, key: str, body: Object, *, fresh_only: bool = False) -> None:
         view = self._views.get(key)
@@ -147,6 +145,18 @@ class Desk:
 
 RUNNING_SECONDS = 15.0
 """A job that runs is asked for its progress at least so often."""
+
+
+def _merge(view: View, before: Mapping[str, Sighting], listed: Mapping[str, Sighting]) -> None:
+    """Take a listing over. What came since its request was sent, when `before` was known, is newer;
+    what was known and is not listed is gone, whether or not a watch tells of it."""
+    for uid in before.keys() | listed.keys():
+        if view.sightings.get(uid) is not before.get(uid):
+            continue
+        if uid in listed:
+            view.sightings[uid] = listed[uid]
+        else:
+            del view.sightings[uid]
 
 
 def _in(view: View, namespace: str | None) -> bool:

@@ -51,6 +51,7 @@ def _delete_and_apply_again(scene: Scene) -> None:
     scene.submit(job())
     scene.wait_for_reason("WorkersReleased", seconds=PATIENCE)
     scene.delete("job")
+    scene.lab.kubelet.plays[scene.namespace] = play()
     scene.submit(job())
     scene.wait_for("Complete", seconds=PATIENCE)
 
@@ -88,7 +89,7 @@ SCENARIOS = (
     ),
     Scenario(
         name="deleted and applied again",
-        do=play(),
+        do=play(_first(Script(runs=None), "master", "worker")),
         act=_delete_and_apply_again,
     ),
 )

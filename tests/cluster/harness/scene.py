@@ -140,8 +140,11 @@ def _is_noise(state: State) -> bool:
 
 
 @contextmanager
-def scene(lab: Lab, starter: Starter, folder: Path, do: Play | None = None) -> Iterator[Scene]:
-    """A fresh namespace with its claim, a door, and an operator that is killed at the end."""
+def scene(
+    lab: Lab, starter: Starter, folder: Path, do: Play | None = None, **environment: str
+) -> Iterator[Scene]:
+    """A fresh namespace with its claim, a door, and an operator that is killed at the end;
+    `environment` changes its settings."""
     namespace = f"scene-{next(_numbers)}"
     lab.api.create("namespaces", "", restricted(namespace))
     volume, claimed = claim(namespace)
@@ -150,7 +153,8 @@ def scene(lab: Lab, starter: Starter, folder: Path, do: Play | None = None) -> I
     lab.kubelet.plays[namespace] = do or play()
     door = lab.loop.call(_opened(lab))
     kubeconfig = plain_kubeconfig(folder / f"{namespace}.kubeconfig", door.address)
-    operator = Operator(starter, settings(namespace, kubeconfig), folder / f"{namespace}.log")
+    told = {**settings(namespace, kubeconfig), **environment}
+    operator = Operator(starter, told, folder / f"{namespace}.log")
     try:
         yield Scene(lab, namespace, door, operator)
     finally:
