@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from lmjob.api.names import LABEL_JOB, LABEL_MANAGED_BY, MANAGER
@@ -94,7 +94,7 @@ class Desk:
             if self._is_known(body):
                 view = self._views[key_of(body["metadata"])]
                 view.take_body(_with_kind(body))
-                _merge(view, known.get(uid, {}), of_job.get(uid, {}))
+                view.take_pods(known.get(uid, {}), of_job.get(uid, {}))
                 self._consider(view.key, view, urgent=False)
         for key, view in tuple(self._views.items()):
             if view.uid not in listed and view.seen_at < began and _in(view, namespace):
@@ -145,18 +145,6 @@ class Desk:
 
 RUNNING_SECONDS = 15.0
 """A job that runs is asked for its progress at least so often."""
-
-
-def _merge(view: View, before: Mapping[str, Sighting], listed: Mapping[str, Sighting]) -> None:
-    """Take a listing over. What came since its request was sent, when `before` was known, is newer;
-    what was known and is not listed is gone, whether or not a watch tells of it."""
-    for uid in before.keys() | listed.keys():
-        if view.sightings.get(uid) is not before.get(uid):
-            continue
-        if uid in listed:
-            view.sightings[uid] = listed[uid]
-        else:
-            del view.sightings[uid]
 
 
 def _in(view: View, namespace: str | None) -> bool:

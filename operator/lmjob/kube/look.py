@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -31,11 +31,12 @@ from lmjob.kube.view import View, version_of
 from lmjob.reconcile import Pass, think
 from lmtrainer.config import MistakesError
 
-LISTINGS = 3
 PASSES = 12
 """Of one look; what is left is for the next one."""
-WRITE_SECONDS = 1.0
+WRITE_SECONDS = 2.0
 """Least time between two writes of a job that claim nothing."""
+BUSY_WRITE_SECONDS = 8.0
+"""The same while other jobs wait for their look: most of what is left out has changed by then."""
 PROGRESS_SECONDS = 15.0
 """Least time between two writes that change only the progress."""
 FIRST_PROGRESS_SECONDS = 2.0
@@ -45,13 +46,20 @@ LONGEST_OBSTACLE_SECONDS = 60.0
 
 
 class Looks:
-    """Looks at jobs. `views` is everybody's; a job that is not in it is read."""
+    """Looks at jobs. `views` is everybody's; a job that is not in it is read. `busy`: whether other
+    jobs wait for their look."""
 
     def __init__(
-        self, client: Client, poller: Poller, views: dict[str, View], trainer_image: str
+        self,
+        client: Client,
+        poller: Poller,
+        views: dict[str, View],
+        trainer_image: str,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._poller = poller
+        self._busy = busy
         self._views = views
         self._image = trainer_image
         self._acts = Acts(client)
@@ -115,20 +123,16 @@ class Looks:
         view.refreshed = True
 
     async def _list_pods(self, view: View, *, newest: bool = True) -> None:
-        """List the job's pods; anew if the watch told of a later state meanwhile."""
-        for _ in range(LISTINGS):
-            known = view.pods_version
-            found = await self._client.list_each(
-                PODS,
-                lambda pod: (sight(pod), version_of(pod)),
-                view.namespace,
-                labels=f"{LABEL_UID}={view.uid}",
-                at_least=0 if newest else known,
-            )
-            if view.pods_version == known:
-                break
-        view.sightings = {s.replica.uid: s for s, _ in found if s is not None}
-        view.pods_version = max(known, *(version for _, version in found), 0)
+        before = dict(view.sightings)
+        found = await self._client.list_each(
+            PODS,
+            lambda pod: (sight(pod), version_of(pod)),
+            view.namespace,
+            labels=f"{LABEL_UID}={view.uid}",
+            at_least=0 if newest else view.pods_version,
+        )
+        view.take_pods(before, {s.replica.uid: s for s, _ in found if s is not None})
+        view.pods_version = max(view.pods_version, *(version for _, version in found), 0)
 
     async def _pass(self, view: View) -> tuple[bool, float | None]:
         """One pass: whether to go on at once, or else until when to wait."""
@@ -146,9 +150,9 @@ class Looks:
         recalled = view.recall()
         memory = recalled.memory
         found = think(plan, recalled, view.observed(), time.time())
-        if isinstance(found.decision, Wait) and await self._poller.ask(view, plan, memory):
+        if isinstance(found.decision, Wait):
+            self._poller.ask(view, plan, memory)
             _tell_first_step(view)
-            found = think(plan, recalled, view.observed(), time.time())
         if not view.refreshed and _needs_certainty(found, memory):
             await self._refresh(view, newest=not isinstance(found.decision, Act))
             return True, None
@@ -205,7 +209,7 @@ class Looks:
         spacing, since = (
             (PROGRESS_SECONDS, view.progress_at)
             if change == "progress"
-            else (WRITE_SECONDS, view.written_at)
+            else (BUSY_WRITE_SECONDS if self._busy() else WRITE_SECONDS, view.written_at)
         )
         if time.time() < since + spacing:
             return since + spacing
@@ -257,9 +261,13 @@ def changed(view: View, new: Status) -> str | None:
 
 
 def _until_progress(view: View, memory: Memory) -> float:
-    """Seconds until the leader is asked again: often, until it has told anything of its stage."""
+    """Seconds until the leader is asked again: often, until it has told anything of its stage, but
+    ever less often if it does not."""
     told = view.progress is not None and view.progress.stage == memory.stage
-    return PROGRESS_SECONDS if told and view.progress_at else FIRST_PROGRESS_SECONDS
+    if told and view.progress_at:
+        return PROGRESS_SECONDS
+    waited = (time.time() - memory.group_since) / 4
+    return min(max(waited, FIRST_PROGRESS_SECONDS), PROGRESS_SECONDS)
 
 
 def _next_try(view: View) -> float:

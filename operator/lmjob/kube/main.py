@@ -127,10 +127,16 @@ class Leader:
         first = asyncio.Event()
         async with (
             Client(self._credentials) as client,
-            Poller() as poller,
+            Poller(self._queue.add) as poller,
             asyncio.TaskGroup() as group,
         ):
-            looks = Looks(client, poller, self._views, settings.trainer_image)
+            looks = Looks(
+                client,
+                poller,
+                self._views,
+                settings.trainer_image,
+                busy=lambda: self._queue.depth > 0,
+            )
             group.create_task(self._queue.run(looks.look, settings.concurrency))
             group.create_task(self._resync_for_ever(client, first))
             await first.wait()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 
 import aiohttp
 
@@ -20,7 +22,12 @@ MAX_BYTES = 1 << 20
 
 
 class Poller:
-    """Use it in `async with`."""
+    """Asks beside the looks, which never wait for a node. Use it in `async with`; `tell` is called
+    with the key of a job whose progress is new."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Poller:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
@@ -30,22 +37,32 @@ class Poller:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for task in tuple(self._asking.values()):
+            task.cancel()
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
         await self._session.close()
 
-    async def ask(self, view: View, plan: JobPlan, memory: Memory) -> bool:
-        """Bring the view's progress up to date, if its leader runs and was not asked just now; says
-        whether it told anything."""
+    def ask(self, view: View, plan: JobPlan, memory: Memory) -> None:
+        """Begin to bring the view's progress up to date, if its leader runs, was not asked just now
+        and owes no answer."""
         now = time.time()
         leader = leader_of(view, plan, memory)
         running = leader is not None and leader.replica.state == "ready"
         if not running or leader is None or not leader.ip or now < view.polled_at + POLL_SECONDS:
-            return False
-        view.polled_at = now
-        found = await self._get(leader.ip)
-        if found is None or found.job_uid != view.uid:
-            return False
-        view.progress = found
-        return True
+            return
+        if view.uid not in self._asking:
+            view.polled_at = now
+            task = asyncio.create_task(self._bring(view, leader.ip), name=f"progress {view.key}")
+            self._asking[view.uid] = task
+
+    async def _bring(self, view: View, ip: str) -> None:
+        try:
+            found = await self._get(ip)
+        finally:
+            self._asking.pop(view.uid, None)
+        if found is not None and found.job_uid == view.uid:
+            view.progress = found
+            self._tell(view.key)
 
     async def _get(self, ip: str) -> Progress | None:
         host = f"[{ip}]" if ":" in ip else ip

@@ -134,6 +134,17 @@ class View:
         self._status = self._recalled = None
         return True
 
+    def take_pods(self, before: Mapping[str, Sighting], listed: Mapping[str, Sighting]) -> None:
+        """Take a listing over. What came since its request was sent, when `before` was known, is
+        newer; what was known and is not listed is gone, whether or not a watch tells of it."""
+        for uid in before.keys() | listed.keys():
+            if self.sightings.get(uid) is not before.get(uid):
+                continue
+            if uid in listed:
+                self.sightings[uid] = listed[uid]
+            else:
+                del self.sightings[uid]
+
     def document(self, memory: Memory, plain: Mapping[str, Any], status: Status) -> Object:
         """The body of a write of the status. `plain` is the document of the memory."""
         kept = {"memory": dict(plain)} if memory != Memory() else {}
