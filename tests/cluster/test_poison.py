@@ -77,7 +77,7 @@ def submit_good(scenes: list[Scene]) -> list[dict[str, str]]:
 
 def test_thirty_poisoned_jobs_delay_no_good_one(stage: Any, nursery: Any, loose: None) -> None:
     """Two operators side by side, so that both have the same machine: one with poison."""
-    scenes = [stage(nursery, play()), stage(nursery, play())]
+    scenes = [stage(nursery, play(), LMJOB_RESYNC_SECONDS="30") for _ in range(2)]
     submit_poison(scenes[1])
     for scene in scenes:
         scene.operator.start()
