@@ -15,8 +15,9 @@ from typing import Any
 from tests.benchmarks import operator_phases as phases
 from tests.benchmarks import operator_pods, operator_table
 from tests.benchmarks.operator_api import Api
-from tests.benchmarks.operator_cluster import Audit, cluster
+from tests.benchmarks.operator_cluster import Audit, clear_all, cluster, cpu_seconds
 from tests.benchmarks.operator_subjects import Subject, subjects
+from tests.cluster.harness.clusters import Cluster
 
 PARTS = ("idle", "burst", "large", "poison")
 SMALL, LARGE = 300, 1000
@@ -40,16 +41,17 @@ def main(
 
 
 async def _measure(
-    made: Any, folder: Path, chosen: dict[str, Subject], parts: tuple[str, ...], rounds: int
+    made: Cluster, folder: Path, chosen: dict[str, Subject], parts: tuple[str, ...], rounds: int
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     async with Api(made.access, "bench-driver") as api:
+        await clear_all(api)
         audit = Audit(folder)
         if "idle" in parts:
             result["idle"] = await _idle(api, chosen, rounds)
         for part, count in (("burst", SMALL), ("large", LARGE)):
             if part in parts:
-                result[part] = await _bursts(api, chosen, count, audit)
+                result[part] = await _bursts(api, chosen, count, made, audit)
         if "poison" in parts and "ours" in chosen:
             result["poison"] = await phases.poison(api, chosen["ours"])
             _say("poison", "ours", result["poison"])
@@ -77,11 +79,15 @@ async def _idle(api: Api, chosen: dict[str, Subject], rounds: int) -> dict[str, 
     return result
 
 
-async def _bursts(api: Api, chosen: dict[str, Subject], count: int, audit: Audit) -> dict[str, Any]:
+async def _bursts(
+    api: Api, chosen: dict[str, Subject], count: int, made: Cluster, audit: Audit
+) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, subject in chosen.items():
         async with phases.Stage(api, subject) as scene:
-            result[name] = await phases.burst(scene, subject, count, audit)
+            result[name] = await phases.burst(
+                scene, subject, count, audit=audit, parts=lambda: cpu_seconds(made)
+            )
             if name == "ours":
                 result[name]["restart"] = await phases.restart(scene, subject, audit)
         _say(f"{count} jobs", name, result[name])

@@ -20,6 +20,7 @@ import yaml
 
 from lmjob.api.names import PLURAL
 from tests.benchmarks.operator_api import Api, RequestError
+from tests.benchmarks.operator_subjects import usage_of
 from tests.cluster.harness import jobs
 from tests.cluster.harness.api import Api as Blocking
 from tests.cluster.harness.api import path_of
@@ -55,6 +56,13 @@ def cluster(folder: Path, name: str, *, keep: bool) -> Iterator[Cluster]:
     finally:
         if not keep:
             _down(tool, name)
+
+
+def cpu_seconds(cluster: Cluster) -> dict[str, float]:
+    """What each part of the cluster has used so far."""
+    words = (line.split() for line in cluster.command("status").splitlines())
+    parts = {line[0]: line[1] for line in words if len(line) > 1 and line[1].isdigit()}
+    return {part: usage_of(int(pid)).cpu_seconds for part, pid in parts.items()}
 
 
 def _up(tool: Path, name: str, folder: Path) -> None:
@@ -105,10 +113,19 @@ async def clear(api: Api, name: str) -> None:
     for plural in (PLURAL, "pods", "configmaps", "services", "events"):
         await api.send("DELETE", path_of(plural, name), at_once)
     await api.send("DELETE", path_of("namespaces", name=name))
-    await api.send("DELETE", path_of("persistentvolumes", name=f"{name}-{jobs.CLAIM}"))
+    with contextlib.suppress(RequestError):
+        await api.send("DELETE", path_of("persistentvolumes", name=f"{name}-{jobs.CLAIM}"))
     with contextlib.suppress(RequestError):
         while await api.send("GET", path_of("namespaces", name=name)):
             await asyncio.sleep(0.2)
+
+
+async def clear_all(api: Api) -> None:
+    """What a run that was broken off has left."""
+    found = await api.send("GET", path_of("namespaces"))
+    for name in (item["metadata"]["name"] for item in found["items"]):
+        if name.startswith("bench-"):
+            await clear(api, name)
 
 
 async def _without_finalizers(api: Api, name: str) -> None:

@@ -95,16 +95,19 @@ STEPS: dict[str, Callable[[JobTimes], float | None]] = {
 }
 
 
-async def burst(scene: Scene, subject: Subject, count: int, audit: Audit) -> Result:
+async def burst(
+    scene: Scene, subject: Subject, count: int, *, audit: Audit, parts: Callable[[], Any]
+) -> Result:
     """All jobs at once, until all pods exist; then until all is Ready and said to be Running."""
     await audit.skip()
     bodies = [operator_pods.job(f"burst-{number}") for number in range(count)]
+    parts_before = parts()
     before, began = subject.usage(), time.monotonic()
     await asyncio.gather(*map(scene.post, bodies))
     posted = time.monotonic() - began
     jobs = scene.jobs.values()
     await scene.until(lambda: all(job.all_made for job in jobs), GIVE_UP_SECONDS)
-    at_made = subject.usage()
+    at_made, parts_after = subject.usage(), parts()
     await scene.until(lambda: all(_done(job, subject) for job in jobs), GIVE_UP_SECONDS / 2)
     after = subject.usage()
     writes = await audit.writes(scene.namespace)
@@ -120,6 +123,10 @@ async def burst(scene: Scene, subject: Subject, count: int, audit: Audit) -> Res
         "runningTooSoon": sum(job.running_too_soon for job in jobs),
         "cpuSeconds": after.cpu_seconds - before.cpu_seconds,
         "cpuSecondsUntilPods": at_made.cpu_seconds - before.cpu_seconds,
+        "clusterCpuSecondsUntilPods": {
+            name: round(seconds - parts_before.get(name, 0.0), 1)
+            for name, seconds in parts_after.items()
+        },
         "rssMiB": after.rss_mib,
         "peakMiB": after.peak_mib,
         "writes": own,

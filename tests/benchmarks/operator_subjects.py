@@ -86,16 +86,20 @@ class Subject:
 
     def usage(self) -> Usage:
         assert self.process is not None
-        proc = Path(f"/proc/{self.process.pid}")
-        words = (proc / "stat").read_text().rpartition(")")[2].split()
-        lines = dict(
-            line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line
-        )
-        return Usage(
-            cpu_seconds=(int(words[11]) + int(words[12])) / _TICK,
-            rss_mib=int(lines["VmRSS"].split()[0]) / _MIB,
-            peak_mib=int(lines["VmHWM"].split()[0]) / _MIB,
-        )
+        return usage_of(self.process.pid)
+
+
+def usage_of(pid: int) -> Usage:
+    proc = Path(f"/proc/{pid}")
+    words = (proc / "stat").read_text().rpartition(")")[2].split()
+    lines = dict(
+        line.split(":", 1) for line in (proc / "status").read_text().splitlines() if ":" in line
+    )
+    return Usage(
+        cpu_seconds=(int(words[11]) + int(words[12])) / _TICK,
+        rss_mib=int(lines["VmRSS"].split()[0]) / _MIB,
+        peak_mib=int(lines["VmHWM"].split()[0]) / _MIB,
+    )
 
 
 def subjects(folder: Path, kubeconfig: Path, image: str) -> dict[str, Subject]:

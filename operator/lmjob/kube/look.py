@@ -33,14 +33,15 @@ from lmtrainer.config import MistakesError
 
 PASSES = 12
 """Of one look; what is left is for the next one."""
-WRITE_SECONDS = 2.0
-"""Least time between two writes of a job that claim nothing."""
+WRITE_SECONDS = 4.0
+"""Least time between two writes of a job that claim nothing: of states that pass sooner nobody
+needs to know, and a write costs the server more than creating a pod does."""
 BUSY_WRITE_SECONDS = 8.0
 """The same while other jobs wait for their look: most of what is left out has changed by then."""
 PROGRESS_SECONDS = 15.0
 """Least time between two writes that change only the progress."""
 FIRST_PROGRESS_SECONDS = 2.0
-OBSTACLE_SECONDS = 5.0
+OBSTACLE_SECONDS = 1.0
 LONGEST_OBSTACLE_SECONDS = 60.0
 """Between two looks at an obstacle, the first and any later ones."""
 

@@ -135,7 +135,7 @@ class Leader:
                 poller,
                 self._views,
                 settings.trainer_image,
-                busy=lambda: self._queue.depth > 0,
+                busy=lambda: self._queue.busy,
             )
             group.create_task(self._queue.run(looks.look, settings.concurrency))
             group.create_task(self._resync_for_ever(client, first))

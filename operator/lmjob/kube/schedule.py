@@ -17,6 +17,8 @@ from dataclasses import dataclass
 FIRST_BACKOFF = 0.5
 """Seconds: the shortest back-off, and the floor that holds even against fresh events."""
 LONGEST_BACKOFF = 60.0
+BUSY = 8
+"""Keys ready or in work, from which on what can wait should."""
 URGENT_IN_A_ROW = 15
 """After so many, one background key has its turn: resyncs find what events did not tell."""
 
@@ -62,6 +64,11 @@ class Schedule:
     def depth(self) -> int:
         """Keys that are ready."""
         return len(self._urgent) + len(self._background)
+
+    @property
+    def busy(self) -> bool:
+        """Many keys are ready or in work."""
+        return self.depth + len(self._working) > BUSY
 
     @property
     def oldest(self) -> float:

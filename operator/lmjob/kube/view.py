@@ -67,11 +67,13 @@ class View:
     told_first_step: bool = False
     seen_at: float = 0.0
     """Unix time at which this process first knew of it."""
+    output: object = None
+    """Where the results go, as the user wrote it."""
     _status: Mapping[str, Any] | None = None
     _recalled: Recalled | None = None
 
     def __post_init__(self) -> None:
-        self.body = _kept(self.body)
+        self._keep(self.body)
 
     @property
     def uid(self) -> str:
@@ -100,13 +102,6 @@ class View:
             self._status = _sound(self.body.get("status"))
         return self._status
 
-    @property
-    def output(self) -> object:
-        """Where the results go, as the user wrote it."""
-        spec = self.body.get("spec")
-        output: Any = spec.get("output") if isinstance(spec, Mapping) else None
-        return output.get("to") if isinstance(output, Mapping) else None
-
     def recall(self) -> Recalled:
         """The stored claims. `MistakesError` if somebody else wrote nonsense there."""
         if self._recalled is None:
@@ -130,9 +125,13 @@ class View:
         """Remember a state of the job unless a newer one is known; says whether it is new."""
         if version_of(body) <= version_of(self.body):
             return False
-        self.body = _kept(body)
-        self._status = self._recalled = None
+        self._keep(body)
         return True
+
+    def _keep(self, body: Object) -> None:
+        self.body = _kept(body)
+        self.output = _output(body)
+        self._status = self._recalled = None
 
     def take_pods(self, before: Mapping[str, Sighting], listed: Mapping[str, Sighting]) -> None:
         """Take a listing over. What came since its request was sent, when `before` was known, is
@@ -161,6 +160,12 @@ def _kept(body: Object) -> Object:
     """A body without the half of it that nobody reads here."""
     meta = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
     return {**body, "metadata": meta}
+
+
+def _output(body: Object) -> object:
+    spec = body.get("spec")
+    output: Any = spec.get("output") if isinstance(spec, Mapping) else None
+    return output.get("to") if isinstance(output, Mapping) else None
 
 
 def _sound(status: object) -> Mapping[str, Any]:

@@ -64,14 +64,25 @@ def camel(name: str) -> str:
 
 def document(value: object) -> Any:
     """The plain mapping that `parse` reads back as an equal object; None is left out."""
+    if value is None or isinstance(value, _SCALARS):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((camel(f.name), getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {name: document(item) for name, item in pairs if item is not None}
+        pairs = ((key, getattr(value, name)) for name, key in _keys(type(value)))
+        return {key: document(item) for key, item in pairs if item is not None}
     if isinstance(value, Mapping):
         return {str(name): document(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [document(item) for item in value]
     return value
+
+
+_SCALARS = (str, int, float)
+
+
+@functools.cache
+def _keys(cls: type) -> tuple[tuple[str, str], ...]:
+    """(name, spelling in documents) of the fields of a dataclass."""
+    return tuple((f.name, camel(f.name)) for f in dataclasses.fields(cls))
 
 
 def differences(ours: object, theirs: object, path: str = "") -> Iterator[tuple[str, Any, Any]]:
