@@ -15,7 +15,6 @@ from tests.cluster.real.machine import Machine, is_ready
 CHART = Path(__file__).parents[3] / "charts/lmjob-operator"
 NAMESPACE = "lmjob-system"
 NAME = "lmjob"
-LEASE_SECONDS = 6
 ADOPT = ("--take-ownership", "--force-conflicts", "--server-side=true")
 """Other tests apply the custom resource definition by themselves."""
 
@@ -28,14 +27,14 @@ class Release:
     api: Api
 
     def install(self, **values: object) -> None:
-        """Install or upgrade, and wait until a leader and a stand-by are there."""
-        told = {"leaseSeconds": LEASE_SECONDS, "logLevel": "info", **values}
-        settings = [f"--set={name}={value}" for name, value in told.items()]
+        """Install or upgrade, with the chart's own values but for `values`, and wait until a leader
+        and a stand-by are there."""
+        settings = [f"--set={name}={value}" for name, value in values.items()]
         self.machine.helm(
             *("upgrade", "--install", NAME, str(CHART), "--namespace", NAMESPACE),
             *("--create-namespace", "--wait", "--timeout=120s", *ADOPT, *settings),
         )
-        self.api.wait(self.leader, seconds=30, what="a leader of the operator")
+        self.api.wait(self.leader, seconds=60, what="a leader of the operator")
 
     def uninstall(self) -> None:
         self.machine.helm("uninstall", NAME, "--namespace", NAMESPACE, "--ignore-not-found")
