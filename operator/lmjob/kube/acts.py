@@ -7,6 +7,7 @@ it replaces. Caller: `look`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -19,7 +20,7 @@ from lmjob.core.plan.shapes import JobPlan, ReplicaPlan, StagePlan
 from lmjob.core.report import Status
 from lmjob.core.words import timestamp
 from lmjob.kube.client import Client
-from lmjob.kube.errors import AlreadyExists, Refused
+from lmjob.kube.errors import AlreadyExists, Refused, RequestError
 from lmjob.kube.kinds import CONFIG_MAPS, EVENTS, JOBS, PODS, SERVICES, Kind
 from lmjob.kube.observe import sight
 from lmjob.kube.progress import leader_of
@@ -76,10 +77,12 @@ class Acts:
             await self._create(view, plan, memory, stage, wanted)
 
     async def tell(self, view: View, told: Iterable[Event]) -> None:
-        """Post events about the job."""
+        """Post events about the job. One that is refused is lost: the conditions tell it."""
         for event in told:
             if event.reason not in ROUTINE:
-                await self._client.create(EVENTS, view.namespace, _event(view, event, time.time()))
+                body = _event(view, event, time.time())
+                with contextlib.suppress(RequestError):
+                    await self._client.create(EVENTS, view.namespace, body)
 
     async def _create(
         self,
