@@ -98,18 +98,23 @@ def test_a_job_completes_although_every_third_write_is_refused(
     scene.judge(f"every third write answered with {status}")
 
 
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
 @pytest.mark.parametrize("down", [3.0, pytest.param(30.0, marks=pytest.mark.slow)])
 def test_no_pod_is_restarted_because_the_api_server_was_away(
-    stage: Any, nursery: Any, down: float
+    stage: Any, nursery: Any, down: float, how: str
 ) -> None:
     group = [("master", 0, 1), *(("worker", index, 1) for index in range(3))]
     scene = stage(nursery, play({part: Script(runs=down + 2.0) for part in group}))
     scene.operator.start()
     scene.submit(job())
     scene.wait_for_reason("WorkersReleased")
-    scene.lab.loop.call(scene.door.shut())
+    away, back = {
+        "refuses": (scene.door.shut, scene.door.open),
+        "hangs": (scene.door.hang, scene.door.flow),
+    }[how]
+    scene.lab.loop.call(away())
     time.sleep(down)
-    scene.lab.loop.call(scene.door.open())
+    scene.lab.loop.call(back())
     done = scene.wait_for("Complete", seconds=60)
     assert (done["status"]["attempt"], done["status"]["restarts"]) == (1, 0)
-    scene.judge(f"no API server for {down:g} s")
+    scene.judge(f"an API server that {how} for {down:g} s")

@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -74,7 +75,7 @@ class Door:
         self._flows = asyncio.Event()
         self._flows.set()
         self._runner: web.AppRunner | None = None
-        self._passing: set[asyncio.Task[Any]] = set()
+        self._transports: WeakSet[asyncio.Transport] = WeakSet()
         self._port = 0
 
     async def open(self) -> None:
@@ -95,29 +96,25 @@ class Door:
     async def shut(self) -> None:
         """As a server that goes down: open streams end, new connections are refused."""
         if self._runner is not None:
-            for task in self._passing:
-                task.cancel()
-            await asyncio.gather(*self._passing, return_exceptions=True)
             await self._runner.cleanup()
+            for transport in self._transports:
+                transport.abort()
             await self._http.close()
             self._runner = None
 
-    def hang(self) -> None:
+    async def hang(self) -> None:
         """Answer nothing until `flow`."""
         self._flows.clear()
 
-    def flow(self) -> None:
+    async def flow(self) -> None:
+        """The end of `hang`."""
         self._flows.set()
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
-        task = asyncio.current_task()
-        assert task is not None
-        self._passing.add(task)
-        try:
-            await self._flows.wait()
-            return await self._take(request)
-        finally:
-            self._passing.discard(task)
+        if request.transport is not None:
+            self._transports.add(request.transport)
+        await self._flows.wait()
+        return await self._take(request)
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         resource, named = _resource(request.path)

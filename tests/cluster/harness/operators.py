@@ -55,13 +55,16 @@ class Operator:
         self._environment = dict(environment)
         self._pid = 0
         self._killed = False
+        self._lock = threading.RLock()
+        """A door kills it while a test looks at it."""
         self._born = ""
 
     def start(self) -> None:
-        self._pid = self._starter(self._environment, self.log)
-        self._born = _born(self._pid)
-        self._killed = False
-        self.starts += 1
+        with self._lock:
+            self._pid = self._starter(self._environment, self.log)
+            self._born = _born(self._pid)
+            self._killed = False
+            self.starts += 1
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end. No error if it has ended before."""
@@ -78,8 +81,9 @@ class Operator:
         self.kill()
 
     def kill_and_start(self) -> None:
-        self.kill()
-        self.start()
+        with self._lock:
+            self.kill()
+            self.start()
 
     @property
     def alive(self) -> bool:
@@ -89,7 +93,8 @@ class Operator:
     @property
     def crashed(self) -> bool:
         """It has ended, and nobody asked for that."""
-        return self.starts > 0 and not self._killed and not self.alive
+        with self._lock:
+            return self.starts > 0 and not self._killed and not self.alive
 
     def said(self) -> str:
         """The end of its log."""
