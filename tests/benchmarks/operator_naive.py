@@ -12,23 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import kopf
-import kubernetes
 
 from lmjob.api.names import GROUP, LABEL_ROLE, LABEL_UID, PLURAL, VERSION
 from tests.benchmarks.operator_floor import is_ready
 from tests.benchmarks.operator_pods import PARTS, Part, Templates
+from tests.cluster.harness.access import read_access
+from tests.cluster.harness.api import Api, ApiError
 
 TEMPLATES = Templates.read(Path(os.environ["BENCH_TEMPLATES"]))
-kubernetes.config.load_kube_config(os.environ["KUBECONFIG"])
 READY = {"type": "Ready", "status": "True", "reason": "Running", "message": ""}
-CORE = kubernetes.client.CoreV1Api()
+API = Api(read_access(Path(os.environ["KUBECONFIG"])))
+"""Blocking, a kept connection for each thread: less than the client of Kubernetes costs."""
 
 
 def make(body: Any, part: Part, ip: str = "") -> None:
     try:
         pod = json.loads(TEMPLATES.pod(body, part, ip))
-        CORE.create_namespaced_pod(body["metadata"]["namespace"], pod)
-    except kubernetes.client.ApiException as error:
+        API.create("pods", body["metadata"]["namespace"], pod)
+    except ApiError as error:
         if error.status != 409:
             raise
 
@@ -42,10 +43,8 @@ def created(body: Any, **_: Any) -> None:
 def tick(body: Any, patch: Any, namespace: str, uid: str, status: Any, **_: Any) -> None:
     if status.get("conditions"):
         return
-    chosen = f"{LABEL_UID}={uid}"
-    answer = CORE.list_namespaced_pod(namespace, label_selector=chosen, _preload_content=False)
     pods: dict[str, list[Any]] = {}
-    for pod in json.loads(answer.data)["items"]:
+    for pod in API.list("pods", namespace, labels=f"{LABEL_UID}={uid}"):
         pods.setdefault(pod["metadata"]["labels"][LABEL_ROLE], []).append(pod)
     prepare, master = pods.get("prepare", []), pods.get("master", [])
     if not master and prepare and prepare[0]["status"].get("phase") == "Succeeded":

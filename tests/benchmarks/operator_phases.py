@@ -155,7 +155,7 @@ async def restart(scene: Scene, subject: Subject, audit: Audit) -> Result:
     unchanged = [
         f"{entry['verb']} {entry['objectRef']['resource']} {entry['objectRef'].get('name')}"
         for entry in await audit.entries(scene.namespace)
-        if entry["userAgent"].partition("/")[0] in subject.agents
+        if entry.get("userAgent", "").partition("/")[0] in subject.agents
         and not str(entry["objectRef"].get("name") or "at-exec").startswith(tuple(new))
     ]
     return {

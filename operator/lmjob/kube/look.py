@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from lmjob.api.names import LABEL_UID
 from lmjob.core.decide import Act, Claim, Wait
 from lmjob.core.memory import Memory
 from lmjob.core.observed import Obstacle
@@ -23,11 +22,10 @@ from lmjob.kube import metrics, plans
 from lmjob.kube.acts import Acts
 from lmjob.kube.client import Client
 from lmjob.kube.errors import Conflict, NotFound, Refused, RequestError
-from lmjob.kube.kinds import JOBS, PODS
-from lmjob.kube.observe import sight
+from lmjob.kube.fetch import Fetch
 from lmjob.kube.obstacles import Obstacles
 from lmjob.kube.progress import Poller
-from lmjob.kube.view import View, version_of
+from lmjob.kube.view import View
 from lmjob.reconcile import Pass, think
 from lmtrainer.config import MistakesError
 
@@ -64,6 +62,7 @@ class Looks:
         self._views = views
         self._image = trainer_image
         self._acts = Acts(client)
+        self._fetch = Fetch(client, views)
         self._obstacles = Obstacles(client)
 
     async def look(self, key: str) -> float | None:
@@ -82,7 +81,7 @@ class Looks:
     async def _look(self, key: str) -> float | None:
         view = self._views.get(key)
         if view is None:
-            view = await self.read(key)
+            view = await self._fetch.read(key)
         if view is None:
             return None
         view.refreshed = False
@@ -94,46 +93,6 @@ class Looks:
             if not again:
                 return until
         return time.time()
-
-    async def read(self, key: str) -> View | None:
-        """Read job and pods afresh; None if the job is gone."""
-        namespace, _, name = key.partition("/")
-        body = await self._client.get(JOBS, namespace, name)
-        if body is None:
-            self._views.pop(key, None)
-            return None
-        view = self._views.get(key)
-        if view is None or view.uid != body["metadata"]["uid"]:
-            view = self._views[key] = View(key, body)
-        view.take_body(body)
-        await self._list_pods(view)
-        view.refreshed = True
-        return view
-
-    async def _refresh(self, view: View, *, newest: bool = True) -> None:
-        """The same for a job that is known, both at once. Not `newest`: pods as this process knows
-        them, or newer, will do."""
-        body, _ = await asyncio.gather(
-            self._client.get(JOBS, view.namespace, view.name),
-            self._list_pods(view, newest=newest),
-        )
-        if body is None or body["metadata"]["uid"] != view.uid:
-            self._views.pop(view.key, None)
-            return
-        view.take_body(body)
-        view.refreshed = True
-
-    async def _list_pods(self, view: View, *, newest: bool = True) -> None:
-        before = dict(view.sightings)
-        found = await self._client.list_each(
-            PODS,
-            lambda pod: (sight(pod), version_of(pod)),
-            view.namespace,
-            labels=f"{LABEL_UID}={view.uid}",
-            at_least=0 if newest else view.pods_version,
-        )
-        view.take_pods(before, {s.replica.uid: s for s, _ in found if s is not None})
-        view.pods_version = max(view.pods_version, *(version for _, version in found), 0)
 
     async def _pass(self, view: View) -> tuple[bool, float | None]:
         """One pass: whether to go on at once, or else until when to wait."""
@@ -155,13 +114,13 @@ class Looks:
             self._poller.ask(view, plan, memory)
             _tell_first_step(view)
         if not view.refreshed and _needs_certainty(found, memory):
-            await self._refresh(view, newest=not isinstance(found.decision, Act))
+            await self._fetch.refresh(view, newest=not isinstance(found.decision, Act))
             return True, None
         try:
             return await self._carry_out(view, plan, memory, found)
         except (Conflict, NotFound):
             # Somebody wrote in between, or the job has gone: read again and think anew.
-            await self._refresh(view)
+            await self._fetch.refresh(view)
             return True, None
 
     async def _carry_out(
@@ -175,10 +134,7 @@ class Looks:
             if view.obstacle is not None:
                 return True, None
         if isinstance(decision, Claim):
-            await self._acts.claim(view, plan, decision.memory, found.status)
-            _count(memory, decision.memory)
-            # Nothing can be there yet in the name of the first attempt, which is ours.
-            view.refreshed = view.refreshed or memory.attempt == 0
+            await self._claim(view, plan, memory, found.status, after=decision.memory)
             await self._acts.tell(view, found.told)
             return True, None
         try:
@@ -187,6 +143,17 @@ class Looks:
             return False, await self._blocked(view, plan, memory, error)
         view.refreshed = False
         return True, None
+
+    async def _claim(
+        self, view: View, plan: JobPlan, memory: Memory, status: Status, *, after: Memory
+    ) -> None:
+        """Store a claim. What a new stage needs to begin is listed at the same time."""
+        begins = memory.attempt > 0 and after.stage != memory.stage
+        listing = [self._fetch.pods(view, newest=False)] if begins else []
+        await asyncio.gather(self._acts.claim(view, plan, after, status), *listing)
+        _count(memory, after)
+        # Nothing can be there yet in the name of the first attempt, which is ours.
+        view.refreshed = view.refreshed or begins or memory.attempt == 0
 
     async def _wait(
         self, view: View, memory: Memory, status: Status, decision: Wait
@@ -222,7 +189,7 @@ class Looks:
     ) -> None:
         """Tell why nothing is done for the job any more, until something changes."""
         if not view.refreshed:
-            await self._refresh(view)
+            await self._fetch.refresh(view)
         status = stalled(reason, message[:MAX_TOLD], time.time(), view.status)
         if changed(view, status) is not None:
             await self._acts.write(view, Memory(), status)
