@@ -231,3 +231,13 @@ def test_of_two_that_began_with_one_output_the_first_one_goes_on():
     second["status"] = {"attempt": 1, "memory": {"attempt": 1, "startedAt": 200.0}}
     assert obstacle_of(both, first, View("team/second", second)) is None
     assert obstacle_of(both, second, View("team/first", first)).reason == "OutputInUse"
+
+
+def test_a_job_that_was_refused_is_not_read_again_until_it_changes(desk):
+    desk.job_event("ADDED", job_body(3, model={"type": "bert-bse"}))
+    assert drain(desk) == [KEY]
+    desk.views[KEY].refused_version = 3
+    desk._consider(KEY, desk.views[KEY], urgent=False)
+    assert drain(desk) == []
+    desk.job_event("MODIFIED", job_body(4))
+    assert drain(desk) == [KEY]

@@ -121,7 +121,7 @@ class Desk:
 
     def _is_settled(self, view: View) -> bool:
         """Whether a look would find nothing to do now."""
-        if view.deleting:
+        if view.deleting or view.refused_version == version_of(view.body):
             return True
         try:
             plan = plans.planned(view, self._image)

@@ -25,7 +25,7 @@ from lmjob.kube.errors import Conflict, NotFound, Refused, RequestError
 from lmjob.kube.fetch import Fetch
 from lmjob.kube.obstacles import Obstacles
 from lmjob.kube.progress import Poller
-from lmjob.kube.view import View
+from lmjob.kube.view import View, version_of
 from lmjob.reconcile import Pass, think
 from lmtrainer.config import MistakesError
 
@@ -104,6 +104,7 @@ class Looks:
         except MistakesError as error:
             told = "; ".join(map(str, error.mistakes))
             await self._tell_stalled(view, "InvalidSpec", told)
+            view.refused_version = version_of(view.body)
             return False, None
 
     async def _think(self, view: View, plan: JobPlan) -> tuple[bool, float | None]:

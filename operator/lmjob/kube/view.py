@@ -64,6 +64,8 @@ class View:
     """The same for its progress."""
     refreshed: bool = False
     """Body and replicas were read after the current look began."""
+    refused_version: int = -1
+    """Of the state of the job that was found unusable and told so: it is not read twice."""
     told_first_step: bool = False
     seen_at: float = 0.0
     """Unix time at which this process first knew of it."""
