@@ -14,7 +14,7 @@ from tests.cluster.real.recovery import recovery
 from tests.cluster.real.run import Run
 
 STRIKE_AT = range(int(0.3 * STEPS), int(0.6 * STEPS) + 1)
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
@@ -32,7 +32,7 @@ def test_the_job_ends_with_the_undisturbed_weights(
             at, step = time.time(), run.steps()
             assert step in STRIKE_AT, "between 30 and 60 % of the steps"
             stack.enter_context(fault.strike(run))
-        run.wait_until_complete(150)
+        run.wait_until_complete(240)
     found = recovery(fault.name, at, step, run, seen)
     recoveries.append(found)
     assert run.weights() == long_alone
