@@ -47,7 +47,9 @@ class Claim:
     folder: Path
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "lmjob", "cp", "-n", self.namespace, *words]
+        # As from a terminal, also where these tests run in the background and ignore Ctrl-C.
+        terminal = ["env", "--default-signal=INT"]
+        command = [*terminal, sys.executable, "-m", "lmjob", "cp", "-n", self.namespace, *words]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def cp(self, *words: str, code: int = 0) -> str:
