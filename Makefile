@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 PROJECTS := pyproject.toml constraints.txt operator/pyproject.toml trainer_image/pyproject.toml
 
-.PHONY: help demo test test-fast verify format crd bench clean
+.PHONY: help demo test test-fast verify format crd bench bench-operator clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ crd: $(VENV)/demo.installed  ## write manifests/crd, and the chart's copy, anew 
 
 bench: $(VENV)/bench.installed  ## the trainer beside HF Trainer, in one run
 	$(BIN)/python -m tests.benchmarks train
+
+bench-operator: $(VENV)/test.installed  ## the operator beside a floor and a plain one; LMJOB_CLUSTER_TOOL makes the cluster
+	$(BIN)/python -m tests.benchmarks operator
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

@@ -22,7 +22,7 @@ def main() -> int:
     train.add_argument("--steps", type=int, default=15, help="optimizer steps of a round")
     train.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     operator = names.add_parser("operator", help="the operator beside a floor and a plain one")
-    operator.add_argument("--rounds", type=int, default=3, help="of ten idle jobs, in turn")
+    operator.add_argument("--jobs", type=int, default=30, help="idle jobs, one at a time")
     operator.add_argument("--parts", default="idle,burst,large,poison", help="what is measured")
     operator.add_argument("--only", default="", help="subjects: floor, naive, ours; all if empty")
     operator.add_argument("--cluster", default="bench", help="name of the cluster that is made")
@@ -48,7 +48,7 @@ def _operator(arguments: argparse.Namespace) -> dict[str, Any]:
 
     return operator.main(
         parts=_words(arguments.parts),
-        rounds=arguments.rounds,
+        jobs=arguments.jobs,
         only=_words(arguments.only),
         name=arguments.cluster,
         keep=arguments.keep,

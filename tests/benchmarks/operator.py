@@ -7,6 +7,7 @@ three make the same pods. Times compare as ratios to the floor of the same run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import tempfile
 from pathlib import Path
@@ -26,7 +27,7 @@ NAIVE_SHARE = 3
 
 
 def main(
-    *, parts: tuple[str, ...], rounds: int, only: tuple[str, ...], name: str, keep: bool
+    *, parts: tuple[str, ...], jobs: int, only: tuple[str, ...], name: str, keep: bool
 ) -> dict[str, Any]:
     """Measure and print. `only`: the subjects; empty for all. `name`, `keep`: of the cluster."""
     folder = Path(tempfile.gettempdir(), f"lmjob-{name}")
@@ -35,20 +36,20 @@ def main(
     with cluster(folder, name, keep=keep) as made:
         found = subjects(folder, made.access.kubeconfig, operator_pods.IMAGE)
         chosen = {name: s for name, s in found.items() if not only or name in only}
-        result = asyncio.run(_measure(made, folder, chosen, parts, rounds))
+        result = asyncio.run(_measure(made, folder, chosen, parts, jobs))
     print(operator_table.table(result))
     return result
 
 
 async def _measure(
-    made: Cluster, folder: Path, chosen: dict[str, Subject], parts: tuple[str, ...], rounds: int
+    made: Cluster, folder: Path, chosen: dict[str, Subject], parts: tuple[str, ...], jobs: int
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     async with Api(made.access, "bench-driver") as api:
         await clear_all(api)
         audit = Audit(folder)
         if "idle" in parts:
-            result["idle"] = await _idle(api, chosen, rounds)
+            result["idle"] = await _idle(api, chosen, jobs, audit)
         for part, count in (("burst", SMALL), ("large", LARGE)):
             if part in parts:
                 result[part] = await _bursts(api, chosen, count, made, audit)
@@ -58,24 +59,31 @@ async def _measure(
     return result
 
 
-async def _idle(api: Api, chosen: dict[str, Subject], rounds: int) -> dict[str, Any]:
-    """Rounds of ten jobs, the subjects in turn."""
-    times: dict[str, list[Any]] = {name: [] for name in chosen}
-    for _ in range(rounds):
-        for name, subject in chosen.items():
-            async with phases.Stage(api, subject) as scene:
-                count = 10 // NAIVE_SHARE if name == "naive" else 10
-                times[name] += await phases.idle(scene, subject, count)
-    result = {
-        name: {
+async def _idle(api: Api, chosen: dict[str, Subject], count: int, audit: Audit) -> dict[str, Any]:
+    """All subjects at once, each in a namespace of its own, get jobs in turn."""
+    counts = {name: count // NAIVE_SHARE if name == "naive" else count for name in chosen}
+    async with contextlib.AsyncExitStack() as stack:
+        scenes = {
+            name: await stack.enter_async_context(phases.Stage(api, subject, alone=False))
+            for name, subject in chosen.items()
+        }
+        await audit.skip()
+        await phases.idle(scenes, counts)
+        writes = {
+            name: await audit.writes(scene.namespace, chosen[name].agents)
+            for name, scene in scenes.items()
+        }
+    result = {}
+    for name, scene in scenes.items():
+        found = list(scene.jobs.values())
+        result[name] = {
             **{step: phases.spread(ms) for step, ms in phases.latencies(found).items()},
             "jobs": len(found),
             "runningTooSoon": sum(job.running_too_soon for job in found),
+            "writes": dict(writes[name]),
+            "writesPerJob": writes[name].total() / len(found),
         }
-        for name, found in times.items()
-    }
-    for name, found in result.items():
-        _say("idle", name, found)
+        _say("idle", name, result[name])
     return result
 
 

@@ -166,15 +166,15 @@ class Audit:
         await asyncio.sleep(SETTLE_SECONDS)
         self._at = self._path.stat().st_size
 
-    async def writes(self, namespace: str) -> dict[str, Counter[str]]:
-        """User agent -> "verb resource" -> how many went through since `skip`, in a namespace and
-        without leases."""
-        counted: dict[str, Counter[str]] = {}
+    async def writes(self, namespace: str, agents: tuple[str, ...]) -> Counter[str]:
+        """ "verb resource" -> how many of these user agents went through since `skip`, in a
+        namespace and without leases."""
+        counted: Counter[str] = Counter()
         for entry in await self.entries(namespace):
-            agent = entry.get("userAgent", "").partition("/")[0]
-            what = entry["objectRef"]
-            resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
-            counted.setdefault(agent, Counter())[f"{entry['verb']} {resource}"] += 1
+            if entry.get("userAgent", "").partition("/")[0] in agents:
+                what = entry["objectRef"]
+                resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
+                counted[f"{entry['verb']} {resource}"] += 1
         return counted
 
     async def entries(self, namespace: str) -> list[Any]:

@@ -19,6 +19,8 @@ from tests.cluster.harness.access import read_access
 from tests.cluster.harness.api import path_of
 
 AGENT = "bench-floor"
+NAMESPACE = os.environ.get("BENCH_NAMESPACE", "")
+"""Empty for all."""
 
 
 class Floor:
@@ -30,14 +32,14 @@ class Floor:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def jobs(self) -> None:
-        async for kind, job in self._api.follow(path_of("lmtrainingjobs")):
+        async for kind, job in self._api.follow(path_of("lmtrainingjobs", NAMESPACE)):
             if kind != "DELETED":
                 self._jobs[job["metadata"]["uid"]] = job
                 self._make(job, PARTS[0])
 
     async def pods(self) -> None:
         chosen = f"{LABEL_MANAGED_BY}={MANAGER}"
-        async for _, pod in self._api.follow(path_of("pods"), chosen):
+        async for _, pod in self._api.follow(path_of("pods", NAMESPACE), chosen):
             labels, status = pod["metadata"]["labels"], pod.get("status", {})
             job = self._jobs.get(labels[LABEL_UID])
             if job is None or labels[LABEL_INDEX] != "0":

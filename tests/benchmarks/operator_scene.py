@@ -67,8 +67,11 @@ class JobTimes:
 class Scene:
     """One namespace with one subject at work. `async with`."""
 
-    def __init__(self, api: Api, namespace: str, alive: Callable[[], bool]) -> None:
+    def __init__(
+        self, api: Api, namespace: str, *, alive: Callable[[], bool], says_running: bool
+    ) -> None:
         self.api = api
+        self.says_running = says_running
         self._alive = alive
         self.namespace = namespace
         self.jobs: dict[str, JobTimes] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import socket
@@ -44,6 +45,13 @@ class Subject:
     log: Path
     health: str = ""
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
+
+    def of_namespace(self, namespace: str) -> Subject:
+        """The same with eyes for one namespace only."""
+        scope = {"BENCH_NAMESPACE": namespace, "LMJOB_NAMESPACES": namespace}
+        everywhere = {"-A": f"--namespace={namespace}"}
+        command = tuple(everywhere.get(word, word) for word in self.command)
+        return dataclasses.replace(self, command=command, environment={**self.environment, **scope})
 
     async def start(self) -> float:
         """The monotonic time of its exec."""
