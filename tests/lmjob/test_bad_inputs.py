@@ -250,3 +250,11 @@ def test_all_mistakes_of_a_file_are_told_at_once(choice):
         for message in mistakes_in(changed(ROWS[row][0]))
     }
     assert set(mistakes_in(body)) == expected
+
+
+def test_thousands_of_unknown_fields_are_told_shortly():
+    body = changed({})
+    body["spec"] |= {f"field{number}": 1 for number in range(5000)}
+    found = mistakes_in(body)
+    assert len(found) == 51
+    assert "has 4950 more unknown fields" in str(found[-1])

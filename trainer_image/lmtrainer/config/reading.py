@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from lmtrainer.config.mistakes import (
@@ -27,6 +27,9 @@ from lmtrainer.config.scalars import MAX_STRING, UNREADABLE, read_scalar
 from lmtrainer.config.schema import Field, Rule, fields, refusals
 
 __all__ = ["MAX_STRING", "parse"]
+
+MAX_UNKNOWN = 50
+"""Unknown fields of one object that are told one by one."""
 
 T = TypeVar("T")
 
@@ -46,7 +49,7 @@ def _read_object(cls: type, raw: object, path: str, mistakes: list[Mistake]) -> 
         return _stand_in(cls)
     before = len(mistakes)
     known = {f.key: f for f in fields(cls)}
-    mistakes.extend(_unknown(key, cls, path) for key in raw if key not in known)
+    mistakes.extend(_unknown_fields([key for key in raw if key not in known], cls, path))
     values = {}
     for f in known.values():
         value = _read_field(f, raw.get(f.key), path, mistakes)
@@ -92,6 +95,15 @@ def _stand_in(kind: Any) -> Any:
 def _own_mistakes(value: object) -> Iterable[Mistake]:
     rules_between_fields = getattr(value, "mistakes", tuple)
     return typing.cast(Iterable[Mistake], rules_between_fields())
+
+
+def _unknown_fields(keys: list[object], cls: type, path: str) -> Iterator[Mistake]:
+    """A mistake for each of the first ones: to guess what was meant takes time, and an object with
+    thousands of them was meant by nobody."""
+    yield from (_unknown(key, cls, path) for key in keys[:MAX_UNKNOWN])
+    if len(keys) > MAX_UNKNOWN:
+        more = len(keys) - MAX_UNKNOWN
+        yield Mistake(path or cls.__name__, "", f"has {more} more unknown fields", "remove them")
 
 
 def _unknown(key: object, cls: type, path: str) -> Mistake:
