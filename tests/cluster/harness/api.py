@@ -68,7 +68,7 @@ class Api:
         for last in (False, True):
             try:
                 return self._once(verb, path, body, content)
-            except (http.client.HTTPException, ConnectionError):
+            except (http.client.HTTPException, OSError):
                 self._kept.connection.close()
                 self._kept.connection = None
                 if last:
