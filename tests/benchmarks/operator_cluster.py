@@ -28,6 +28,8 @@ from tests.cluster.harness.clusters import Cluster, found
 
 CRD = Path(__file__).parents[2] / "manifests/crd/lmtrainingjobs.yaml"
 NODES = 100
+LOG = "--audit-log-mode=batch --audit-log-maxsize=4000"
+"""Megabytes: a log that begins anew in between would be counted short."""
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 POLICY = {
@@ -69,7 +71,7 @@ def _up(tool: Path, name: str, folder: Path) -> None:
     (folder / "policy.yaml").write_text(json.dumps(POLICY))
     flags = f"--audit-policy-file={folder / 'policy.yaml'} --audit-log-path={folder / 'audit.log'}"
     _down(tool, name)
-    _call(tool, name, "up", "--nodes", "0", f"--apiserver-args={flags} --audit-log-mode=batch")
+    _call(tool, name, "up", "--nodes", "0", f"--apiserver-args={flags} {LOG}")
     _call(tool, name, "fake-nodes", str(NODES), "--taint")
 
 

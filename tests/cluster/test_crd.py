@@ -133,7 +133,7 @@ def test_every_field_but_suspend_is_frozen_once_an_attempt_has_begun(api, namesp
         status, answer = edited(api, namespace, {name: value if value else None})
         assert status == 422, name
         assert (
-            f"spec.{name}: Forbidden: is immutable once the first attempt has begun"
+            f"spec: Forbidden: {name} cannot change once the first attempt has begun"
             in (answer["message"])
         )
     assert edited(api, namespace, {"suspend": False}, "")[1]["spec"]["suspend"] is False

@@ -16,9 +16,9 @@ from lmjob.core.plan import Facts, plan_job
 from lmjob.core.report import report
 from lmjob.kube import plans
 from lmjob.kube.desk import Desk
-from lmjob.kube.look import changed
 from lmjob.kube.obstacles import Obstacles
 from lmjob.kube.queue import KeyedQueue
+from lmjob.kube.reports import changed
 from lmjob.kube.view import View
 from lmjob.render import manifests
 from lmtrainer.config import MistakesError, document

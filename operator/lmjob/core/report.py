@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from lmjob.core.fault import Fault
 from lmjob.core.memory import Memory
@@ -106,6 +106,11 @@ def stalled(
     told = {condition["type"] for condition in conditions}
     others = [c for c in before.get("conditions", ()) if c["type"] not in told]
     return {**before, "conditions": [*others, *conditions]}
+
+
+def is_hindered(status: Status) -> bool:
+    """Does it tell of something that somebody may have to help with?"""
+    return any(c["reason"] in _HINDRANCES for c in status["conditions"] if c["type"] == "Ready")
 
 
 def transitions(
@@ -222,6 +227,7 @@ def _words(activity: ConditionReason, memory: Memory, seen: Seen | None) -> str:
     return ""
 
 
+_HINDRANCES = frozenset((*get_args(StuckReason), *get_args(ObstacleReason)))
 _RESTING: Mapping[str, ConditionReason] = {"complete": "Finished", "suspended": "Suspended"}
 _ACTIVITY: Mapping[str, ConditionReason] = {
     "gated": "MasterStarting",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lmjob.api.names import MAX_JOB_NAME
 from lmjob.api.spec import JobSpec
 from lmjob.api.spec.job import Metadata
-from lmjob.crd.cel import Cel, all_of, matches
+from lmjob.crd.cel import Cel, all_of, any_of, matches, said, text
 from lmjob.crd.patterns import re2
 from lmtrainer.config.schema import fields
 
@@ -13,11 +13,12 @@ EDITABLE = frozenset({"suspend"})
 """Fields of a specification that may change at any time."""
 
 _BEGUN = "has(oldSelf.status) && has(oldSelf.status.attempt) && oldSelf.status.attempt > 0"
+_FROZEN = "cannot change once the first attempt has begun; delete the job and create it anew"
 
 
 def job_rules() -> tuple[Cel, ...]:
     """The rules of an object as a whole."""
-    return (_name(), *(_frozen(f.key) for f in fields(JobSpec) if f.key not in EDITABLE))
+    return (_name(), _frozen())
 
 
 def _name() -> Cel:
@@ -34,11 +35,19 @@ def _name() -> Cel:
     )
 
 
-def _frozen(key: str) -> Cel:
-    new, old = f"self.spec.{key}", f"oldSelf.spec.{key}"
+def _frozen() -> Cel:
+    """One rule for all fields, and first the specification as a whole: the server asks it at each
+    write of the status as well, where a rule for each field was half of the write's cost."""
+    keys = [f.key for f in fields(JobSpec) if f.key not in EDITABLE]
+    changed = [f'{_same(key)} ? "" : {text(key + " ")}' for key in keys]
     return Cel(
-        f"!({_BEGUN}) || has({new}) == has({old}) && (!has({new}) || {new} == {old})",
-        "is immutable once the first attempt has begun; delete the job and create it anew",
-        field=f"spec.{key}",
+        any_of(f"!({_BEGUN})", "self.spec == oldSelf.spec", f"({all_of(*map(_same, keys))})"),
+        expression=said("%s" * len(keys) + _FROZEN, *changed),
+        field="spec",
         reason="FieldValueForbidden",
     )
+
+
+def _same(key: str) -> str:
+    new, old = f"self.spec.{key}", f"oldSelf.spec.{key}"
+    return f"has({new}) == has({old}) && (!has({new}) || {new} == {old})"

@@ -18,9 +18,9 @@ from lmjob.core.decide import Wait
 from lmjob.kube import metrics, plans
 from lmjob.kube.client import Client
 from lmjob.kube.kinds import JOBS, PODS
-from lmjob.kube.look import changed, counts
 from lmjob.kube.observe import Sighting, sight
 from lmjob.kube.queue import KeyedQueue
+from lmjob.kube.reports import changed, counts
 from lmjob.kube.view import Object, View, key_of, version_of
 from lmjob.reconcile import think
 

@@ -7,17 +7,16 @@ before anything is created or deleted, job and pods are read afresh and thought 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from lmjob.core.decide import Act, Claim, Wait
 from lmjob.core.memory import Memory
 from lmjob.core.observed import Obstacle
 from lmjob.core.plan.shapes import JobPlan
-from lmjob.core.report import Status, stalled
+from lmjob.core.report import Status
 from lmjob.kube import metrics, plans
 from lmjob.kube.acts import Acts
 from lmjob.kube.client import Client
@@ -25,19 +24,13 @@ from lmjob.kube.errors import Conflict, NotFound, Refused, RequestError
 from lmjob.kube.fetch import Fetch
 from lmjob.kube.obstacles import Obstacles
 from lmjob.kube.progress import Poller
+from lmjob.kube.reports import MAX_TOLD, PROGRESS_SECONDS, Reports
 from lmjob.kube.view import View, version_of
 from lmjob.reconcile import Pass, think
 from lmtrainer.config import MistakesError
 
 PASSES = 12
 """Of one look; what is left is for the next one."""
-WRITE_SECONDS = 4.0
-"""Least time between two writes of a job that claim nothing: of states that pass sooner nobody
-needs to know, and a write costs the server more than creating a pod does."""
-BUSY_WRITE_SECONDS = 8.0
-"""The same while other jobs wait for their look: most of what is left out has changed by then."""
-PROGRESS_SECONDS = 15.0
-"""Least time between two writes that change only the progress."""
 FIRST_PROGRESS_SECONDS = 2.0
 OBSTACLE_SECONDS = 1.0
 LONGEST_OBSTACLE_SECONDS = 60.0
@@ -58,11 +51,11 @@ class Looks:
     ) -> None:
         self._client = client
         self._poller = poller
-        self._busy = busy
         self._views = views
         self._image = trainer_image
         self._acts = Acts(client)
         self._fetch = Fetch(client, views)
+        self._reports = Reports(self._acts, self._fetch, busy)
         self._obstacles = Obstacles(client)
 
     async def look(self, key: str) -> float | None:
@@ -73,7 +66,9 @@ class Looks:
         except RequestError:
             raise
         except Exception as error:
-            await self._stall(key, error)
+            view = self._views.get(key)
+            if view is not None and not view.deleting:
+                await self._reports.tell_error(view, error)
             raise
         finally:
             metrics.observe_reconcile(time.perf_counter() - started)
@@ -103,7 +98,7 @@ class Looks:
             return await self._think(view, plan)
         except MistakesError as error:
             told = "; ".join(map(str, error.mistakes))
-            await self._tell_stalled(view, "InvalidSpec", told)
+            await self._reports.tell_stalled(view, "InvalidSpec", told)
             view.refused_version = version_of(view.body)
             return False, None
 
@@ -160,7 +155,7 @@ class Looks:
         self, view: View, memory: Memory, status: Status, decision: Wait
     ) -> float | None:
         """Report, and say when the next look is due."""
-        times = [decision.until, await self._report(view, memory, status)]
+        times = [decision.until, await self._reports.report(view, memory, status)]
         if decision.reason == "Blocked":
             times.append(_next_try(view))
         else:
@@ -168,40 +163,6 @@ class Looks:
         if decision.reason == "Running":
             times.append(time.time() + _until_progress(view, memory))
         return min((at for at in times if at is not None), default=None)
-
-    async def _report(self, view: View, memory: Memory, status: Status) -> float | None:
-        """Write the status if it says something new and the last write was not just now; else the
-        time at which it may be written."""
-        change = changed(view, status)
-        if change is None:
-            return None
-        spacing, since = (
-            (PROGRESS_SECONDS, view.progress_at)
-            if change == "progress"
-            else (BUSY_WRITE_SECONDS if self._busy() else WRITE_SECONDS, view.written_at)
-        )
-        if time.time() < since + spacing:
-            return since + spacing
-        await self._acts.write(view, memory, status)
-        return None
-
-    async def _tell_stalled(
-        self, view: View, reason: Literal["InvalidSpec", "OperatorError"], message: str
-    ) -> None:
-        """Tell why nothing is done for the job any more, until something changes."""
-        if not view.refreshed:
-            await self._fetch.refresh(view)
-        status = stalled(reason, message[:MAX_TOLD], time.time(), view.status)
-        if changed(view, status) is not None:
-            await self._acts.write(view, Memory(), status)
-
-    async def _stall(self, key: str, error: Exception) -> None:
-        """A defect of ours, or an object that nobody thought of: it must show in the job itself,
-        and may not hide the error that is about to be logged."""
-        view = self._views.get(key)
-        if view is not None and not view.deleting:
-            with contextlib.suppress(Exception):
-                await self._tell_stalled(view, "OperatorError", f"{type(error).__name__}: {error}")
 
     async def _blocked(
         self, view: View, plan: JobPlan, memory: Memory, error: Refused
@@ -213,20 +174,6 @@ class Looks:
         if isinstance(found.decision, Wait):
             return await self._wait(view, memory, found.status, found.decision)
         return _next_try(view)
-
-
-MAX_TOLD = 8192
-"""Longest message of a condition, in characters."""
-
-
-def changed(view: View, new: Status) -> str | None:
-    """What a report would change: "progress", "state" or None."""
-    old = view.status
-    if {**old, **new, "progress": None} != {**old, "progress": None}:
-        return "state"
-    if old.get("observedGeneration") != view.generation:
-        return "state"
-    return "progress" if new.get("progress") != old.get("progress") else None
 
 
 def _until_progress(view: View, memory: Memory) -> float:
@@ -283,14 +230,3 @@ def _tell_first_step(view: View) -> None:
 def created_at(body: Mapping[str, Any]) -> float:
     """Unix time at which an object was created."""
     return datetime.fromisoformat(str(body["metadata"]["creationTimestamp"])).timestamp()
-
-
-def counts(views: Iterable[View]) -> dict[str, int]:
-    """How many jobs are in each state, in the words of the Ready condition."""
-    found: dict[str, int] = {}
-    for view in views:
-        conditions = view.status.get("conditions") or ()
-        ready: Mapping[str, Any] = next((c for c in conditions if c.get("type") == "Ready"), {})
-        state = str(ready.get("reason") or "Pending")
-        found[state] = found.get(state, 0) + 1
-    return found
