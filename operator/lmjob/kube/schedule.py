@@ -9,6 +9,7 @@ double as those of Ethernet's truncated binary exponential back-off, with jitter
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 60.0
 BUSY = 8
 """Keys ready or in work, from which on what can wait should."""
+CALM_SECONDS = 5.0
+"""Without so many, until it may go on: in a burst, jobs wait together for others as well."""
 URGENT_IN_A_ROW = 15
 """After so many, one background key has its turn: resyncs find what events did not tell."""
 
@@ -59,6 +62,7 @@ class Schedule:
         self._failed: dict[str, _Failed] = {}
         self._retried: set[str] = set()
         self._in_a_row = 0
+        self._busy_until = -math.inf
 
     @property
     def depth(self) -> int:
@@ -67,8 +71,9 @@ class Schedule:
 
     @property
     def busy(self) -> bool:
-        """Many keys are ready or in work."""
-        return self.depth + len(self._working) > BUSY
+        """Many keys are ready or in work, or just were."""
+        self._note_busy()
+        return self._clock() < self._busy_until
 
     @property
     def oldest(self) -> float:
@@ -109,6 +114,7 @@ class Schedule:
     def take(self) -> str | None:
         """The next key, which is in work from now on; None if none is ready."""
         self._ripen()
+        self._note_busy()
         if self._background and (not self._urgent or self._in_a_row >= URGENT_IN_A_ROW):
             ready, self._in_a_row = self._background, 0
         elif self._urgent:
@@ -155,6 +161,10 @@ class Schedule:
 
     def changed(self) -> None:
         """A key became ready, or the time of the next one moved. For who waits."""
+
+    def _note_busy(self) -> None:
+        if self.depth + len(self._working) > BUSY:
+            self._busy_until = self._clock() + CALM_SECONDS
 
     def _make_ready(self, key: str, urgent: bool) -> None:
         if urgent and key not in self._urgent:

@@ -22,7 +22,7 @@ from lmjob.kube.stateless import NoDiffs, NoProgress
 RESTART_SECONDS = 1.0
 """Between the end of kopf and its next start, more or less."""
 
-WORKER_SECONDS = 0.5
+WORKER_SECONDS = 0.05
 """kopf keeps a task for each object that it heard of so recently."""
 
 _log = logging.getLogger(__name__)

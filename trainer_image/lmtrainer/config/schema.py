@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -64,10 +64,12 @@ def camel(name: str) -> str:
 
 def document(value: object) -> Any:
     """The plain mapping that `parse` reads back as an equal object; None is left out."""
-    if value is None or isinstance(value, _SCALARS):
+    kind = type(value)
+    if kind in _PLAIN or isinstance(value, _SCALARS):
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((key, getattr(value, name)) for name, key in _keys(type(value)))
+    keys = _keys(cast(Hashable, kind))
+    if keys is not None:
+        pairs = ((key, getattr(value, name)) for name, key in keys)
         return {key: document(item) for key, item in pairs if item is not None}
     if isinstance(value, Mapping):
         return {str(name): document(item) for name, item in value.items()}
@@ -77,11 +79,14 @@ def document(value: object) -> Any:
 
 
 _SCALARS = (str, int, float)
+_PLAIN = frozenset((type(None), bool, *_SCALARS))
 
 
 @functools.cache
-def _keys(cls: type) -> tuple[tuple[str, str], ...]:
-    """(name, spelling in documents) of the fields of a dataclass."""
+def _keys(cls: type) -> tuple[tuple[str, str], ...] | None:
+    """(name, spelling in documents) of the fields of a dataclass; None for any other type."""
+    if not dataclasses.is_dataclass(cls):
+        return None
     return tuple((f.name, camel(f.name)) for f in dataclasses.fields(cls))
 
 

@@ -4,7 +4,7 @@ What may live here: settings classes, and rules between their fields. What may n
 Kubernetes' client, anything that acts. The trainer's own settings live in `lmtrainer.config`.
 """
 
-from lmjob.api.spec.group import pod_of, processes_of, world_size
+from lmjob.api.spec.group import pod_of, processes_of, resources_of, world_size
 from lmjob.api.spec.job import Job, JobSpec, parse_job
 from lmjob.api.spec.pods import PodFields, PodSettings
 
@@ -16,5 +16,6 @@ __all__ = [
     "parse_job",
     "pod_of",
     "processes_of",
+    "resources_of",
     "world_size",
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmjob.api.names import Role
 from lmjob.api.spec.pods import PodFields
-from lmjob.api.spec.resources import GPU, at_most_devices, overridden
+from lmjob.api.spec.resources import GPU, Resources, at_most_devices, overridden
 from lmtrainer.config.mistakes import Mistake, key_place
 from lmtrainer.config.phase import batch_mistakes
 
@@ -34,17 +34,22 @@ def pod_of(spec: JobSpec, role: Role) -> PodFields:
     """The fields of a role's pod: its own block over `pods`. Objects and variables are joined by
     name; anything else that the block gives replaces what `pods` gives."""
     base, own = spec.pods, _block(spec, role)
-    most = _DEVICES_INHERITED.get(role)
-    inherited = base.resources if most is None else at_most_devices(base.resources, most)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(PodFields):
         ours, theirs = getattr(own, field.name), getattr(base, field.name)
         joined = {**theirs, **ours} if isinstance(ours, Mapping) else None
         values[field.name] = (ours or theirs) if joined is None else MappingProxyType(joined)
-    values["resources"] = overridden(inherited, own.resources)
+    values["resources"] = resources_of(spec, role)
     named = {variable.name for variable in own.env}
     values["env"] = tuple(v for v in base.env if v.name not in named) + own.env
     return PodFields(**values)
+
+
+def resources_of(spec: JobSpec, role: Role) -> Resources:
+    """What a pod of a role asks for."""
+    base, most = spec.pods.resources, _DEVICES_INHERITED.get(role)
+    inherited = base if most is None else at_most_devices(base, most)
+    return overridden(inherited, _block(spec, role).resources)
 
 
 def _block(spec: JobSpec, role: Role) -> PodFields:
@@ -63,7 +68,7 @@ def processes_of(spec: JobSpec, role: Role) -> int:
         return 1
     if isinstance(spec.processes_per_node, int):
         return spec.processes_per_node
-    return pod_of(spec, role).resources.gpus or 1
+    return resources_of(spec, role).gpus or 1
 
 
 def world_size(spec: JobSpec) -> int:
@@ -85,8 +90,8 @@ def group_mistakes(spec: JobSpec) -> Iterator[Mistake]:
 
 
 def _gpu_mistakes(spec: JobSpec) -> Iterator[Mistake]:
-    master = pod_of(spec, "master").resources.gpus
-    worker = pod_of(spec, "worker").resources.gpus if spec.workers.replicas else master
+    master = resources_of(spec, "master").gpus
+    worker = resources_of(spec, "worker").gpus if spec.workers.replicas else master
     processes = spec.processes_per_node
     field = "processesPerNode"
     same = "give all nodes of the group the same number of GPUs"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from lmjob.api.names import Role
-from lmjob.api.spec import JobSpec, pod_of, processes_of
+from lmjob.api.spec import JobSpec, processes_of, resources_of
 from lmjob.core.plan.facts import Facts
 
 
 def precision(spec: JobSpec) -> Literal["bf16", "fp32"]:
     """What "auto" means: bf16 where the master has GPUs."""
-    return "bf16" if pod_of(spec, "master").resources.gpus else "fp32"
+    return "bf16" if resources_of(spec, "master").gpus else "fp32"
 
 
 def threads(spec: JobSpec, facts: Facts) -> int:
@@ -27,7 +27,7 @@ def threads(spec: JobSpec, facts: Facts) -> int:
 
 def _share(spec: JobSpec, role: Role, facts: Facts) -> int:
     processes = processes_of(spec, role)
-    cpu = pod_of(spec, role).resources.cpu
+    cpu = resources_of(spec, role).cpu
     if cpu is not None:
         return int(cpu.amount // processes)
     return (facts.cpus or 0) // ((1 + spec.workers.replicas) * processes)
