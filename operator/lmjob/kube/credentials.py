@@ -1,6 +1,6 @@
 """How the operator proves to the API server who it is: KUBECONFIG, or the pod's service account.
 
-One source for both our own client and kopf's watches (`connection_info` in its login handler).
+One source for both our own client and kopf's watches (`lmjob.kube.session`).
 """
 
 from __future__ import annotations

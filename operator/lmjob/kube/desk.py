@@ -78,31 +78,29 @@ class Desk:
 
     async def _resync(self, client: Client, namespace: str | None) -> None:
         began = time.time()
-        jobs = await client.list_all(JOBS, namespace)
-        for body in jobs:  # new jobs need no pods to be begun
-            self._take(key_of(body["metadata"]), _with_kind(body), fresh_only=True)
+        # New jobs need no pods to be begun. Bodies are not kept until the end: all would be large.
+        jobs = dict(await client.list_each(JOBS, self._note, namespace))
         known = {view.uid: dict(view.sightings) for view in self._views.values()}
         pods = await client.list_each(PODS, sight, namespace, labels=PODS_OF_OURS)
         of_job: dict[str, dict[str, Sighting]] = {}
         for found in filter(None, pods):
             of_job.setdefault(found.job_uid, {})[found.replica.uid] = found
-        listed = {str(body["metadata"]["uid"]) for body in jobs}
-        for number, body in enumerate(jobs):
+        for number, (uid, key) in enumerate(jobs.items()):
             if number % BREATH == 0:
                 await asyncio.sleep(0)
-            uid = body["metadata"]["uid"]
-            if self._is_known(body):
-                view = self._views[key_of(body["metadata"])]
-                view.take_body(_with_kind(body))
+            view = self._views.get(key)
+            if view is not None and view.uid == uid:
                 view.take_pods(known.get(uid, {}), of_job.get(uid, {}))
-                self._consider(view.key, view, urgent=False)
+                self._consider(key, view, urgent=False)
         for key, view in tuple(self._views.items()):
-            if view.uid not in listed and view.seen_at < began and _in(view, namespace):
+            if view.uid not in jobs and view.seen_at < began and _in(view, namespace):
                 self._drop(key)
 
-    def _is_known(self, body: Object) -> bool:
-        view = self._views.get(key_of(body["metadata"]))
-        return view is not None and view.uid == body["metadata"]["uid"]
+    def _note(self, body: Object) -> tuple[str, str]:
+        """Take a listed job; its UID and key."""
+        key = key_of(body["metadata"])
+        self._take(key, _with_kind(body), fresh_only=True)
+        return str(body["metadata"]["uid"]), key
 
     def _take(self, key: str, body: Object, *, fresh_only: bool = False) -> None:
         view = self._views.get(key)

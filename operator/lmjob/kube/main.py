@@ -38,6 +38,10 @@ GARBAGE = 10_000
 """New containers between two searches for cycles among the young."""
 RESYNC_RETRY_SECONDS = 1.0
 """After the first resync that failed; doubles with each."""
+FIRST_RESYNC_SECONDS = 2.0
+"""The first resync waits for the watches to begin, but not for longer."""
+LISTINGS_SECONDS = 0.05
+"""Watches begin one after the other: one resync will do for all of them."""
 
 _log = logging.getLogger(__name__)
 
@@ -128,14 +132,13 @@ class Leader:
         self._stop = stop
         self._queue = KeyedQueue()
         self._views: dict[str, View] = {}
+        self._listed = asyncio.Event()
         self._desk = Desk(self._queue, self._views, settings.trainer_image)
         metrics.watch_queue(lambda: self._queue.depth, lambda: self._queue.oldest)
 
     async def lead(self) -> None:
-        """Until cancelled. The first listing comes before the watches: what is there is then known,
-        and new jobs begin while kopf still starts."""
+        """Until cancelled."""
         settings = self._settings
-        first = asyncio.Event()
         async with (
             Client(self._credentials) as client,
             Poller(self._queue.add) as poller,
@@ -149,15 +152,22 @@ class Leader:
                 busy=lambda: self._queue.busy,
             )
             group.create_task(self._queue.run(looks.look, settings.concurrency))
-            group.create_task(self._resync_for_ever(client, first))
-            await first.wait()
-            group.create_task(
-                watch(self._desk, self._credentials, settings.namespaces, self._stop.set)
+            watching = watch(
+                self._desk,
+                self._credentials,
+                settings.namespaces,
+                listed=self._listed.set,
+                stop=self._stop.set,
             )
+            group.create_task(watching)
+            group.create_task(self._resync_for_ever(client))
 
-    async def _resync_for_ever(self, client: Client, first: asyncio.Event) -> None:
+    async def _resync_for_ever(self, client: Client) -> None:
+        """At times, and whenever a watch has begun: what came before that, only a resync tells."""
         pause = RESYNC_RETRY_SECONDS
+        await self._until_listed(FIRST_RESYNC_SECONDS)
         while True:
+            self._listed.clear()
             try:
                 await self._desk.resync(client, self._settings.namespaces or (None,))
             except RequestError as error:
@@ -167,8 +177,12 @@ class Leader:
                 continue
             pause = RESYNC_RETRY_SECONDS
             self._health.resynced()
-            first.set()
-            await asyncio.sleep(self._settings.resync_seconds)
+            await self._until_listed(self._settings.resync_seconds)
+
+    async def _until_listed(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._listed.wait(), seconds)
+        await asyncio.sleep(LISTINGS_SECONDS)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from typing import Any
 import kopf
 
 from lmjob.api.names import GROUP, LABEL_MANAGED_BY, MANAGER, PLURAL, VERSION
-from lmjob.kube.client import PAGE
 from lmjob.kube.credentials import Credentials
 from lmjob.kube.desk import PODS_OF_OURS, Desk
+from lmjob.kube.kinds import JOBS, PODS
+from lmjob.kube.session import Session
 from lmjob.kube.stateless import NoDiffs, NoProgress
 
 RESTART_SECONDS = 1.0
@@ -29,14 +30,20 @@ _log = logging.getLogger(__name__)
 
 
 async def watch(
-    desk: Desk, credentials: Credentials, namespaces: tuple[str, ...], stop: Callable[[], None]
+    desk: Desk,
+    credentials: Credentials,
+    namespaces: tuple[str, ...],
+    *,
+    listed: Callable[[], None],
+    stop: Callable[[], None],
 ) -> None:
-    """Feed the desk until cancelled. kopf takes the signals of the process to itself; `stop` is
+    """Feed the desk with changes until cancelled; `listed` is called when a watch has begun: what
+    was there before is for a resync. kopf takes the signals of the process to itself; `stop` is
     called when one of them ended it."""
     while True:
         try:
             await kopf.operator(
-                registry=_registry(desk, credentials),
+                registry=_registry(desk, credentials, listed),
                 settings=_settings(),
                 standalone=True,
                 clusterwide=not namespaces,
@@ -50,11 +57,18 @@ async def watch(
         await asyncio.sleep(RESTART_SECONDS * random.uniform(0.5, 1.5))
 
 
-def _registry(desk: Desk, credentials: Credentials) -> kopf.OperatorRegistry:
+def _registry(
+    desk: Desk, credentials: Credentials, listed: Callable[[], None]
+) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return credentials.connection_info()
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        session: Any = Session(credentials, (JOBS.plural, PODS.plural), listed)
+        return kopf.AiohttpSession(
+            server=credentials.server,
+            default_namespace=credentials.namespace,
+            aiohttp_session=session,
+        )
 
     async def job(type: str | None, event: Any, **_: Any) -> None:
         desk.job_event(type, dict(event["object"]))
@@ -86,7 +100,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _Backoffs()
     settings.networking.request_timeout = 15
     settings.networking.connect_timeout = 5
-    settings.watching.chunk_size = PAGE
     settings.watching.label_selectors["pods"] = PODS_OF_OURS
     settings.queueing.exit_timeout = 0.5
     settings.queueing.idle_timeout = WORKER_SECONDS
