@@ -24,7 +24,7 @@ from lmjob.kube.errors import AlreadyExists, Refused, RequestError
 from lmjob.kube.kinds import CONFIG_MAPS, EVENTS, JOBS, PODS, SERVICES, Kind
 from lmjob.kube.observe import sight
 from lmjob.kube.progress import leader_of
-from lmjob.kube.view import Object, View, version_of
+from lmjob.kube.view import Draft, Object, View, version_of
 from lmjob.render import manifests
 from lmtrainer.config import document
 
@@ -48,14 +48,15 @@ class Acts:
     async def claim(self, view: View, plan: JobPlan, memory: Memory, status: Status) -> None:
         """Store claims if the job is still as it was read; the plan is frozen beside the first one.
         Raises Conflict."""
-        if memory.attempt and not view.recall().memory.attempt:
+        before = view.recall().memory
+        doing = [self.write(view, memory, status)]
+        if memory.attempt and not before.attempt:
             frozen = manifests.config_map(plan)  # raises before anything is claimed
-            await asyncio.gather(
-                self.write(view, memory, status),
-                self._ensure(view, CONFIG_MAPS, frozen["metadata"]["name"], lambda: frozen),
-            )
-        else:
-            await self.write(view, memory, status)
+            name = frozen["metadata"]["name"]
+            doing.append(self._ensure(view, CONFIG_MAPS, name, lambda: frozen))
+        if (memory.attempt, memory.stage) != (before.attempt, before.stage):
+            doing.append(self._draft(view, plan, memory))
+        await asyncio.gather(*doing)
 
     async def write(self, view: View, memory: Memory, status: Status) -> None:
         """Replace the status."""
@@ -83,6 +84,11 @@ class Acts:
                 body = _event(view, event, time.time())
                 with contextlib.suppress(RequestError):
                     await self._client.create(EVENTS, view.namespace, body)
+
+    async def _draft(self, view: View, plan: JobPlan, memory: Memory) -> None:
+        """Render the pod of the leader, which comes next, while the server stores the claim."""
+        await asyncio.sleep(0)  # the claim is sent first
+        view.draft = _drawn(plan, memory, plan.stage(memory.stage).leader, None)
 
     async def _create(
         self,
@@ -115,7 +121,10 @@ class Acts:
     async def _pod(
         self, view: View, plan: JobPlan, memory: Memory, replica: ReplicaPlan, ip: str | None
     ) -> None:
-        body = manifests.pod(plan, memory.stage, replica, memory.attempt, master_ip=ip)
+        draft, view.draft = view.draft, None
+        if draft is None or draft[0] != (memory.attempt, replica.key):
+            draft = _drawn(plan, memory, replica, ip)
+        body = draft[1]
         made = await self._make(view, PODS, body)
         view.pods_version = max(view.pods_version, version_of(made))
         found = sight(made)
@@ -150,6 +159,11 @@ class Acts:
         )
         if not there:
             view.sightings.pop(uid, None)
+
+
+def _drawn(plan: JobPlan, memory: Memory, replica: ReplicaPlan, ip: str | None) -> Draft:
+    body = manifests.pod(plan, memory.stage, replica, memory.attempt, master_ip=ip)
+    return (memory.attempt, replica.key), body
 
 
 def _event(view: View, event: Event, now: float) -> Object:

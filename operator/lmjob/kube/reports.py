@@ -20,7 +20,7 @@ from lmjob.kube.view import View
 WRITE_SECONDS = 4.0
 """Least time between two writes of a job that claim nothing: of states that pass sooner nobody
 needs to know."""
-BUSY_WRITE_SECONDS = 30.0
+BUSY_WRITE_SECONDS = 60.0
 """The same while many other jobs wait for their look: most of what is left out has changed by then.
 What somebody may have to help with does not wait for so long."""
 BUSY_HELP_SECONDS = 8.0

@@ -12,7 +12,7 @@ from typing import Any
 
 from lmjob.core.memory import Memory
 from lmjob.core.observed import Observed, Obstacle
-from lmjob.core.plan.shapes import JobPlan
+from lmjob.core.plan.shapes import JobPlan, ReplicaKey
 from lmjob.core.report import Status
 from lmjob.kube.observe import Sighting
 from lmjob.reconcile import Recalled
@@ -20,6 +20,8 @@ from lmtrainer.config import parse
 from lmtrainer.contract.reports import Progress, known_part
 
 Object = dict[str, Any]
+Draft = tuple[tuple[int, ReplicaKey], Object]
+"""The pod of a replica of an attempt."""
 
 _OURS = ("memory", "observedGeneration")
 """Of the status: what stands beside the report."""
@@ -67,6 +69,8 @@ class View:
     refused_version: int = -1
     """Of the state of the job that was found unusable and told so: it is not read twice."""
     told_first_step: bool = False
+    draft: Draft | None = None
+    """Rendered while there was time for it, to be created next."""
     seen_at: float = 0.0
     """Unix time at which this process first knew of it."""
     output: object = None
