@@ -23,31 +23,26 @@ from lmtrainer.contract.environment import (
 _KEY = re2(LABEL_KEY).text
 
 
-def _keys(field: str, rule: str, words: str, *values: str) -> Cel:
+def _keys(rule: str, words: str, *values: str) -> Cel:
     """A rule of each key `k` of an object; the message is that of one that breaks it. An object has
     no order, so the message is made of one look at it."""
-    path = f"self.{field}"
     told = said(f"%s: {words}", "k", *values)
-    return Cel(
-        f"!has({path}) || {path}.all(k, {rule})",
-        expression=f"{path}.filter(k, !({rule})).map(k, {told})[0]",
-        field=field,
-    )
+    return Cel(f"self.all(k, {rule})", expression=f"self.filter(k, !({rule})).map(k, {told})[0]")
 
 
-def _label_keys(field: str) -> Cel:
-    return _keys(field, matches("k", _KEY), f"{LABEL_KEY_HELP}; {KEY_WAY_OUT}")
+def _label_keys() -> Cel:
+    return _keys(matches("k", _KEY), f"{LABEL_KEY_HELP}; {KEY_WAY_OUT}")
 
 
-def _own_keys(field: str) -> tuple[Cel, ...]:
+def _own_keys() -> tuple[Cel, ...]:
     """Keys that a job may not set: those of the operator, and those that weaken a pod."""
     ours = f"^([^/]*[.])?{GROUP.replace('.', '[.]')}/"
     unsafe = any_of(*(f'k.startsWith("{prefix}")' for prefix in UNSAFE_ANNOTATIONS))
     theirs = f"{GROUP}/ is the operator's own; choose another prefix"
     weakens = "is not allowed: it weakens the pod's protection; remove it"
     return (
-        _keys(field, f"!{matches('k', ours)}", theirs),
-        _keys(field, f"!({unsafe})", weakens),
+        _keys(f"!{matches('k', ours)}", theirs),
+        _keys(f"!({unsafe})", weakens),
     )
 
 
@@ -97,22 +92,17 @@ def _requirement() -> tuple[Cel, ...]:
     )
 
 
-def _resources() -> tuple[Cel, ...]:
-    return (*_amounts("requests"), *_amounts("limits"), *_requests())
-
-
-def _amounts(field: str) -> tuple[Cel, ...]:
-    amount = f"string(self.{field}[k])"
+def _amounts() -> tuple[Cel, ...]:
+    amount = "string(self[k])"
     own = f'k in {literal(OWN_RESOURCES)} || k.startsWith("hugepages-") || k.contains("/")'
     small = f"k in {literal(BYTE_RESOURCES)} && {matches(amount, '[num]$')}"
     part = matches(amount, "[.][0-9]*[1-9][0-9]*$")
     named = "is not the name of a resource; such as nvidia.com/gpu"
     return (
-        _keys(field, own, f"unknown resource; known: {', '.join(OWN_RESOURCES)}, {GPU}"),
-        _keys(field, matches("k", _KEY), named),
-        _keys(field, f"!({small})", "is a part of one byte; such as 16Gi"),
+        _keys(own, f"unknown resource; known: {', '.join(OWN_RESOURCES)}, {GPU}"),
+        _keys(matches("k", _KEY), named),
+        _keys(f"!({small})", "is a part of one byte; such as 16Gi"),
         _keys(
-            field,
             f'!k.contains("/") || !{part}',
             "must be a whole number of devices; write 1, 2, ...",
         ),
@@ -126,20 +116,17 @@ def _requests() -> tuple[Cel, ...]:
     compared = "quantity({}).compareTo(quantity({}))".format(*amounts)
     way_out = "lower it or raise the limit"
     return (
-        _keys(
-            "requests",
+        _requested(
             f"!({both}) || !({read}) || {compared} <= 0",
             f"the %s request exceeds the limit %s; {way_out}",
             "k",
             "string(self.limits[k])",
         ),
-        _keys(
-            "requests",
+        _requested(
             f'!k.contains("/") || {both}',
             "a device needs a limit; move it to limits: it cannot be shared",
         ),
-        _keys(
-            "requests",
+        _requested(
             f'!k.contains("/") || !({both}) || !({read}) || {compared} >= 0',
             "must equal the limit %s; leave the request out",
             "string(self.limits[k])",
@@ -147,23 +134,34 @@ def _requests() -> tuple[Cel, ...]:
     )
 
 
+def _requested(rule: str, words: str, *values: str) -> Cel:
+    """A rule of each request beside its limit."""
+    found = f"self.requests.filter(k, !({rule})).map(k, {said(f'%s: {words}', 'k', *values)})[0]"
+    test = f"!has(self.requests) || self.requests.all(k, {rule})"
+    return Cel(test, expression=found, field="requests")
+
+
 _ZERO = r"^[+]?(0+([.]0*)?|[.]0+)([a-zA-Z].*)?$"
 
 OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
     {
-        PodSettings: (
-            _label_keys("nodeSelector"),
-            _label_keys("labels"),
-            _label_keys("annotations"),
-            *_own_keys("labels"),
-            *_own_keys("annotations"),
-        ),
         Toleration: _toleration(),
-        LabelSelector: (_label_keys("matchLabels"),),
         Requirement: _requirement(),
-        Resources: _resources(),
+        Resources: _requests(),
     }
 )
+ENTRY_RULES: Mapping[tuple[type, str], tuple[Cel, ...]] = MappingProxyType(
+    {
+        (PodSettings, "nodeSelector"): (_label_keys(),),
+        (PodSettings, "labels"): (_label_keys(), *_own_keys()),
+        (PodSettings, "annotations"): (_label_keys(), *_own_keys()),
+        (LabelSelector, "matchLabels"): (_label_keys(),),
+        (Resources, "requests"): _amounts(),
+        (Resources, "limits"): _amounts(),
+    }
+)
+"""Of the object that a field holds, and so asked only where it is given: the server asks every rule
+at each write of the status, too."""
 VALUE_RULES: Mapping[tuple[type, str], tuple[Cel, ...]] = MappingProxyType(
     {
         (EnvVar, "name"): _variable(),

@@ -50,6 +50,11 @@ def value_rules(cls: type, key: str) -> tuple[Cel, ...]:
     return tuple(rule for base in cls.__mro__ for rule in _VALUE.get((base, key), ()))
 
 
+def entry_rules(cls: type, key: str) -> tuple[Cel, ...]:
+    """Rules of the entries of a field that holds an object of any keys."""
+    return tuple(r for base in cls.__mro__ for r in podrules.ENTRY_RULES.get((base, key), ()))
+
+
 def list_key(kind: object) -> str | None:
     """The field in which items of a list differ, if there is one."""
     return UNIQUE.get(kind) if isinstance(kind, type) else None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from lmjob.api.spec.quantities import Quantity
 from lmjob.crd.cel import Cel, text
 from lmjob.crd.patterns import re2
-from lmjob.crd.rules import PLAIN_TEXT, QUANTITY, list_key, object_rules, value_rules
+from lmjob.crd.rules import PLAIN_TEXT, QUANTITY, entry_rules, list_key, object_rules, value_rules
 from lmtrainer.config.scalars import MAX_STRING
 from lmtrainer.config.schema import Field, Rule, fields
 
@@ -40,10 +40,8 @@ def object_schema(cls: type) -> Schema:
 def _field(cls: type, f: Field) -> Schema:
     if not f.rule.help:
         raise ValueError(f"{cls.__name__}.{f.name} has no description")
-    return {
-        "description": _description(cls, f),
-        **_value(f.kind, f.rule, value_rules(cls, f.key)),
-    }
+    value = _value(f.kind, f.rule, value_rules(cls, f.key))
+    return {"description": _description(cls, f), **validated(value, entry_rules(cls, f.key))}
 
 
 def _description(cls: type, f: Field) -> str:
