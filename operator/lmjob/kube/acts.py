@@ -103,7 +103,9 @@ class Acts:
         leader = leader_of(view, plan, memory)
         ip = leader.ip if leader else None
         made: list[Any] = [self._pod(view, plan, memory, replica, ip) for replica in wanted]
-        if stage.followers:
+        if any(replica.key != stage.leader.key for replica in wanted):
+            # The leader knows itself by another way; the name of one that is ready costs the
+            # cluster half of what it costs to follow it there.
             name = names.service_name(view.name, view.uid)
             made.append(self._ensure(view, SERVICES, name, lambda: manifests.service(plan)))
         faults = await asyncio.gather(*made, return_exceptions=True)

@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -38,6 +39,8 @@ GARBAGE = 10_000
 """New containers between two searches for cycles among the young."""
 RESYNC_RETRY_SECONDS = 1.0
 """After the first resync that failed; doubles with each."""
+RESYNC_REST = 9.0
+"""A resync rests for so many times as long as it took, so that a busy server does little else."""
 FIRST_RESYNC_SECONDS = 2.0
 """The first resync waits for the watches to begin, but not for longer."""
 LISTINGS_SECONDS = 0.05
@@ -168,6 +171,7 @@ class Leader:
         await self._until_listed(FIRST_RESYNC_SECONDS)
         while True:
             self._listed.clear()
+            began = time.monotonic()
             try:
                 await self._desk.resync(client, self._settings.namespaces or (None,))
             except RequestError as error:
@@ -177,7 +181,9 @@ class Leader:
                 continue
             pause = RESYNC_RETRY_SECONDS
             self._health.resynced()
-            await self._until_listed(self._settings.resync_seconds)
+            took = time.monotonic() - began
+            usual = self._settings.resync_seconds
+            await self._until_listed(min(max(usual, RESYNC_REST * took), 2 * usual))
 
     async def _until_listed(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
