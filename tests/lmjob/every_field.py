@@ -82,7 +82,13 @@ EVERY_FIELD = changed(
             "cache": "pvc://corpus/cache",
         },
         "spec.tokenizer": {
-            "train": {"type": "wordpiece", "vocabSize": 1000, "lowercase": True, "minFrequency": 2}
+            "train": {
+                "type": "wordpiece",
+                "vocabSize": 1000,
+                "specialTokens": "bert",
+                "lowercase": True,
+                "minFrequency": 2,
+            }
         },
         "spec.model": {
             "type": "bert",
@@ -99,14 +105,26 @@ EVERY_FIELD = changed(
                 "initializerRange": 0.02,
             },
         },
-        "spec.masking": {"share": 0.2, "masked": 1, "random": 0},
+        "spec.masking": {"share": 0.2, "masked": 1, "random": 0, "wholeWords": True},
         "spec.phases[0].schedule": "linear",
+        "spec.phases[0].warmupShape": "sqrt",
+        "spec.phases[0].finalLearningRate": 1e-7,
+        "spec.phases[0].optimizer": {
+            "type": "lamb",
+            "weightDecay": 0.1,
+            "beta1": 0.8,
+            "beta2": 0.98,
+            "epsilon": 1e-6,
+            "biasCorrection": False,
+            "clipNorm": 2,
+        },
         "spec.optimizer": {
             "type": "adamw",
             "weightDecay": 0.01,
             "beta1": 0.9,
             "beta2": 0.99,
             "epsilon": 1e-8,
+            "biasCorrection": True,
             "clipNorm": 0,
         },
         "spec.checkpoint": {"everySteps": 100, "keep": 3, "resume": "auto"},
@@ -121,8 +139,12 @@ OTHER_FIELDS = changed(
     {
         "spec.data.validation": {"share": 0.1},
         "spec.tokenizer": {"from": "pvc://corpus/tokenizer"},
-        "spec.model": {"type": "bert", "from": "pvc://corpus/model"},
-        "spec.phases": [{"name": "main", "epochs": 1.5}],
+        "spec.model": {
+            "type": "bert",
+            "from": "pvc://corpus/model",
+            "resizeEmbeddings": True,
+        },
+        "spec.phases": [{"name": "main", "epochs": 1.5, "warmupShare": 0.1}],
         "spec.processesPerNode": "auto",
     }
 )

@@ -42,7 +42,8 @@ ROWS = {
     "6": ({"spec.model": REMOVED}, "spec.model: required; give model.type"),
     "7": (
         {"spec.model.type": "bert-bse"},
-        'spec.model.type: must be one of bert, gpt2 (got "bert-bse"); did you mean "bert"?',
+        "spec.model.type: must be one of bert, roberta, groupbert, gpt2 "
+        '(got "bert-bse"); did you mean "bert"?',
     ),
     "8": (
         {"spec.data.train": []},

@@ -32,7 +32,7 @@ def run_of(kind: str, vocabulary: int | None = None, **fields) -> RunConfig:
 
 def model_of(run: RunConfig) -> nn.Module:
     size = run.tokenizer.train.vocab_size
-    vocabulary = Vocabulary(size=size, pad=0, unk=1, cls=2, sep=3, mask=4, eos=3)
+    vocabulary = Vocabulary(size=size, pad=1, unk=0, cls=2, sep=3, mask=4, eos=3)
     return build(run.model.type, run.model.architecture(), vocabulary, seed=0)
 
 
@@ -41,6 +41,9 @@ def model_of(run: RunConfig) -> nn.Module:
     [
         ("bert", "tiny", None),
         ("bert", "base", 109_514_298),
+        ("roberta", "base", 124_697_433),
+        ("groupbert", "tiny", None),
+        ("groupbert", "base", None),
         ("gpt2", "tiny", None),
         ("gpt2", "small", 124_439_808),
     ],
@@ -56,7 +59,7 @@ def test_parameters_are_counted_exactly(kind, preset, published):
 
 def test_other_widths_and_vocabularies_are_counted_exactly():
     sizes = {"layers": 3, "hiddenSize": 96, "heads": 4, "intermediateSize": 100, "maxPositions": 40}
-    for kind in ("bert", "gpt2"):
+    for kind in ("bert", "roberta", "gpt2"):
         run = run_of(
             kind,
             1234,
@@ -68,7 +71,7 @@ def test_other_widths_and_vocabularies_are_counted_exactly():
         assert parameter_count(run) == counted
 
 
-@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "groupbert", "gpt2"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("dropout", [(0, 0), (0.1, 0), (0.1, 0.1)])
 @pytest.mark.parametrize(("length", "micro"), [(64, 4), (16, 12)])
@@ -92,7 +95,7 @@ def test_activations_are_those_that_torch_saves(kind, precision, dropout, length
 def full_row(run: RunConfig, length: int, rows: int) -> DeviceBatch:
     """A packed row of full sequences, with as many positions to predict as in training."""
     tokens = length * rows
-    targets = round(tokens * run.masking.share) if run.model.type == "bert" else tokens
+    targets = round(tokens * run.masking.share) if run.objective == "mlm" else tokens
     return DeviceBatch(
         torch.zeros(1, tokens, dtype=torch.int64),
         torch.arange(length).repeat(rows)[None],
@@ -125,16 +128,17 @@ import resource, sys
 import torch
 from tests.lmjob.test_memory_estimate import full_row, model_of, run_of
 from lmtrainer.models.objective import Objective
-from lmtrainer.optim import adamw
+from lmtrainer.optim.build import build as build_optimizer
+from lmtrainer.optim.update import update
 
 torch.set_num_threads(1)
 kind, preset, rows, length = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 run = run_of(kind, model={"type": kind, "preset": preset})
 model = model_of(run).train()
-optimizer = adamw.build(model, run.optimizer)
+optimizer = build_optimizer(model, run.optimizer)
 for _ in range(2):
     Objective(model)(full_row(run, length, rows)).backward()
-    adamw.step(optimizer, model.parameters(), learning_rate=1e-4, scale=1e-3, clip_norm=1.0)
+    update(optimizer, model.parameters(), learning_rate=1e-4, scale=1e-3, clip_norm=1.0)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

@@ -92,7 +92,10 @@ def test_the_configuration_needs_the_standard_library_only():
             "model.preset: bert has the presets tiny, mini, small, medium, base, large "
             '(got "bse"); did you mean "base"?',
         ),
-        ({"model": {"preset": "tiny"}}, "model.type: required; give type: bert, gpt2"),
+        (
+            {"model": {"preset": "tiny"}},
+            "model.type: required; give type: bert, roberta, groupbert, gpt2",
+        ),
         (
             {"model": {"type": "bert", "from": "x", "preset": "tiny"}},
             'model.from: a saved model keeps its sizes (got "x"); remove preset and config',

@@ -29,6 +29,8 @@ class Words:
     size = 50
     pad = 0
     eos = 1
+    cls = 2
+    sep = 3
 
 
 def row(lengths, kind, seed=0):
@@ -48,12 +50,12 @@ def row(lengths, kind, seed=0):
     )
 
 
-@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "groupbert", "gpt2"])
 @pytest.mark.parametrize("lengths", [(5, 9, 2, 7), (6, 6, 6)], ids=["mixed", "equal"])
 def test_a_packed_row_scores_as_each_sequence_alone(kind, lengths, tmp_path):
     model = build.build(kind, SIZES, Words, seed=3).eval()
     model.save_pretrained(tmp_path)
-    auto = AutoModelForMaskedLM if kind == "bert" else AutoModelForCausalLM
+    auto = AutoModelForCausalLM if kind == "gpt2" else AutoModelForMaskedLM
     plain = auto.from_pretrained(tmp_path).eval()
     batch = row(lengths, kind)
     with torch.inference_mode():
@@ -64,7 +66,7 @@ def test_a_packed_row_scores_as_each_sequence_alone(kind, lengths, tmp_path):
     torch.testing.assert_close(packed, alone[batch.targets], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
 def test_the_loss_is_the_sum_over_the_targets_only(kind, tmp_path):
     model = build.build(kind, SIZES, Words, seed=3).eval()
     batch = row((5, 9), kind)
@@ -119,7 +121,8 @@ def test_every_preset_reaches_the_model(kind, preset):
     assert config.num_hidden_layers == sizes.layers
     assert config.hidden_size == sizes.hidden_size
     assert config.num_attention_heads == sizes.heads
-    assert config.max_position_embeddings == sizes.max_positions
+    unused = Words.pad + 1 if kind == "roberta" else 0
+    assert config.max_position_embeddings == sizes.max_positions + unused
     assert config.vocab_size == Words.size
 
 

@@ -287,7 +287,8 @@ def test_a_tokenizer_from_a_folder_is_used_as_it_is(prepared, tmp_path):
 
 def test_a_tokenizer_without_a_mask_is_refused_for_bert(prepared):
     with pytest.raises(UserError, match="tokenizer: has no cls, sep, mask token"):
-        prepared(tokenizer={"train": {"type": "bytebpe", "vocabSize": 400}})
+        train = {"type": "bytebpe", "vocabSize": 400, "specialTokens": "gpt2"}
+        prepared(tokenizer={"train": train})
 
 
 def test_a_cache_is_shared_by_runs_that_agree_and_kept_apart_for_others(prepared, tmp_path):

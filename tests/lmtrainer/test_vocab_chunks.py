@@ -21,7 +21,9 @@ def documents():
 
 
 def trained(*, lowercase=True):
-    settings = TokenizerTraining(type="wordpiece", vocab_size=1500, lowercase=lowercase)
+    settings = TokenizerTraining(
+        type="wordpiece", vocab_size=1500, special_tokens="bert", lowercase=lowercase
+    )
     extra = "a b c \u00e9 \u0301 中 文 ß \ufb01 \u017f İ ! # [ ] M A S K"
     return train(settings, lambda activity: iter([*documents()[:200], extra * 3]))
 
@@ -125,7 +127,10 @@ def with_token(token):
         change(pre_tokenizer=None),
         with_token(AddedToken("new york", normalized=True)),
         with_token(AddedToken("new\x0cpage", normalized=False)),
-        train(TokenizerTraining(type="bytebpe", vocab_size=400), lambda activity: iter(["a b"])),
+        train(
+            TokenizerTraining(type="bytebpe", vocab_size=400, special_tokens="gpt2"),
+            lambda activity: iter(["a b"]),
+        ),
     ],
     ids=["none", "unclean", "two-steps", "whitespace", "no-words", "added", "form-feed", "bytes"],
 )

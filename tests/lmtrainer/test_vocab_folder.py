@@ -23,7 +23,12 @@ MARK = "f" * 64
 def build(folder, kind, **more):
     (path,) = expand(["sample://jargon"], {})
     documents = path.read_text("utf-8").split("\n\n")[:200]
-    settings = TokenizerTraining(type=kind, vocab_size=900, **more)
+    settings = TokenizerTraining(
+        type=kind,
+        vocab_size=900,
+        special_tokens="gpt2" if kind == "bytebpe" else "bert",
+        **more,
+    )
     tokenizer = train(settings, lambda activity: iter(documents))
     save(tokenizer, settings, folder, max_length=512, fingerprint=MARK)
     return folder

@@ -22,7 +22,8 @@ def sample(_activity="", documents=400):
 
 
 def settings(kind, size=800, **more):
-    return TokenizerTraining(type=kind, vocab_size=size, **more)
+    specials = {"wordpiece": "bert", "bytebpe": "gpt2"}.get(kind, "roberta")
+    return TokenizerTraining(type=kind, vocab_size=size, **{"special_tokens": specials, **more})
 
 
 def test_wordpiece_has_its_size_and_the_specials_first():
@@ -58,7 +59,7 @@ def test_wordpiece_is_as_good_as_the_library_s_own():
     assert abs(count["ours"] / count["theirs"] - 1) < 0.005
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "bytebpe"])
+@pytest.mark.parametrize("kind", ["wordpiece", "bytebpe", "wordlevel"])
 def test_every_process_trains_the_same_tokenizer(kind):
     code = (
         "import sys, hashlib; sys.path.insert(0, sys.argv[1])\n"

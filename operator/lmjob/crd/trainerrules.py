@@ -10,6 +10,7 @@ from lmjob.crd.cel import Cel, any_of, given, literal, or_else, said, told
 from lmjob.crd.locationrules import LOCATION, WRITABLE
 from lmtrainer.config.data import DataConfig, ValidationConfig
 from lmtrainer.config.model import OBJECTIVES, PRESETS, ArchitectureChanges, ModelConfig
+from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.run import EvaluateConfig, MaskingConfig, OutputConfig, RunConfig
 from lmtrainer.config.schema import fields
@@ -64,6 +65,10 @@ def _model() -> tuple[Cel, ...]:
     return (
         told("has(self.type)", ModelConfig().mistakes()),
         told(
+            "!has(self.resizeEmbeddings) || !self.resizeEmbeddings || has(self.from)",
+            ModelConfig(type="bert", resize_embeddings=True).mistakes(),
+        ),
+        told(
             f"!has(self.from) || !(has(self.preset) || has(self.config) && ({any_of(*changes)}))",
             saved.mistakes(),
         ),
@@ -82,6 +87,8 @@ def _model() -> tuple[Cel, ...]:
 
 def _phase() -> tuple[Cel, ...]:
     size = or_else("self.globalBatchSize", _default(Phase, "global_batch_size"))
+    rate = or_else("self.learningRate", _default(Phase, "learning_rate"))
+    final = or_else("self.finalLearningRate", _default(Phase, "final_learning_rate"))
     return (
         told(
             "!(has(self.steps) && has(self.epochs))",
@@ -92,6 +99,15 @@ def _phase() -> tuple[Cel, ...]:
             "!has(self.steps) || !has(self.warmupSteps) || self.warmupSteps <= self.steps",
             expression=said("is more than steps %d; lower it or train longer", "self.steps"),
             field="warmupSteps",
+        ),
+        told(
+            "!(has(self.warmupSteps) && has(self.warmupShare))",
+            Phase(name="a", steps=1, warmup_steps=0, warmup_share=0.0).mistakes(),
+        ),
+        Cel(
+            f"{final} <= {rate}",
+            expression=said("is more than learningRate %s; lower it", rate),
+            field="finalLearningRate",
         ),
         Cel(
             "!has(self.microBatchSize) || type(self.microBatchSize) == string"
@@ -132,6 +148,20 @@ def _run() -> tuple[Cel, ...]:
     )
 
 
+def _optimizer() -> tuple[Cel, ...]:
+    other = '!has(self.type) || self.type != "adam"'
+    return (
+        told(
+            f"{other} || !has(self.weightDecay) || self.weightDecay == 0.0",
+            OptimizerConfig(type="adam", weight_decay=0.1).mistakes(),
+        ),
+        told(
+            f"{other} || !has(self.biasCorrection) || self.biasCorrection",
+            OptimizerConfig(type="adam", bias_correction=False).mistakes(),
+        ),
+    )
+
+
 def _masking() -> Cel:
     parts = [
         or_else(f"self.{name}", _default(MaskingConfig, name)) for name in ("masked", "random")
@@ -150,6 +180,7 @@ OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
         Phase: _phase(),
         RunConfig: _run(),
         MaskingConfig: (_masking(),),
+        OptimizerConfig: _optimizer(),
         ValidationConfig: (
             told(f"has(self.share) != {given('self.files')}", ValidationConfig().mistakes()),
         ),

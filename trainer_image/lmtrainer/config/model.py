@@ -12,7 +12,7 @@ from lmtrainer.config.mistakes import Mistake, close_word, show
 from lmtrainer.config.schema import setting
 from lmtrainer.config.sources import location_mistakes
 
-ModelType = Literal["bert", "gpt2"]
+ModelType = Literal["bert", "roberta", "groupbert", "gpt2"]
 Objective = Literal["mlm", "clm"]
 
 MAX_WIDTH = 131_072
@@ -70,6 +70,10 @@ def _bert(layers: int, hidden: int, heads: int) -> Architecture:
     )
 
 
+def _roberta(layers: int, hidden: int, heads: int) -> Architecture:
+    return dataclasses.replace(_bert(layers, hidden, heads), layer_norm_epsilon=1e-5)
+
+
 def _gpt2(layers: int, hidden: int, heads: int) -> Architecture:
     return Architecture(
         layers=layers,
@@ -82,7 +86,7 @@ def _gpt2(layers: int, hidden: int, heads: int) -> Architecture:
 
 
 # Sizes: BERT miniatures of Turc et al. 2019 (arXiv 1908.08962) and BERT's own two; GPT-2's four of
-# Radford et al. 2019, and a tiny one for tests.
+# Radford et al. 2019, RoBERTa's two of Liu et al. 2019 (arXiv 1907.11692); tiny ones for tests.
 PRESETS: Mapping[ModelType, Mapping[str, Architecture]] = MappingProxyType(
     {
         "bert": {
@@ -90,6 +94,16 @@ PRESETS: Mapping[ModelType, Mapping[str, Architecture]] = MappingProxyType(
             "mini": _bert(4, 256, 4),
             "small": _bert(4, 512, 8),
             "medium": _bert(8, 512, 8),
+            "base": _bert(12, 768, 12),
+            "large": _bert(24, 1024, 16),
+        },
+        "roberta": {
+            "tiny": _roberta(2, 128, 2),
+            "base": _roberta(12, 768, 12),
+            "large": _roberta(24, 1024, 16),
+        },
+        "groupbert": {
+            "tiny": _bert(2, 128, 2),
             "base": _bert(12, 768, 12),
             "large": _bert(24, 1024, 16),
         },
@@ -103,7 +117,9 @@ PRESETS: Mapping[ModelType, Mapping[str, Architecture]] = MappingProxyType(
     }
 )
 
-OBJECTIVES: Mapping[ModelType, Objective] = MappingProxyType({"bert": "mlm", "gpt2": "clm"})
+OBJECTIVES: Mapping[ModelType, Objective] = MappingProxyType(
+    {"bert": "mlm", "roberta": "mlm", "groupbert": "mlm", "gpt2": "clm"}
+)
 """What each family is trained for."""
 
 
@@ -115,8 +131,15 @@ class ModelConfig:
     preset: str | None = setting(None, "named size of the family, such as base")
     config: ArchitectureChanges = setting(ArchitectureChanges, "changes to the preset")
     from_: str | None = setting(None, "folder of a saved model to start from")
+    resize_embeddings: bool = setting(
+        False, "from: new embeddings for tokens that the tokenizer has and the model has not"
+    )
 
     def mistakes(self) -> Iterator[Mistake]:
+        if self.resize_embeddings and self.from_ is None:
+            rule = "is for a model that is taken from a folder"
+            way_out = "remove it, or give from"
+            yield Mistake("resizeEmbeddings", "true", rule, way_out, about=("from",))
         if self.from_ is not None:
             yield from location_mistakes("from", (self.from_,), single=True)
             if self.preset is not None or self.config != ArchitectureChanges():
@@ -138,6 +161,8 @@ class ModelConfig:
         elif self.from_ is None:
             sizes = self.architecture()
             yield from _size_mistakes(sizes.hidden_size, sizes.heads)
+            if self.type == "groupbert":
+                yield from _group_mistakes(sizes)
 
     def sizes(self) -> Architecture | None:
         """The sizes, or None where only the saved model knows them, or a mistake hides them."""
@@ -158,9 +183,9 @@ class ModelConfig:
             yield from _size_mistakes(self.config.hidden_size, self.config.heads)
 
     def architecture(self) -> Architecture:
-        """The sizes of a model from scratch; without a preset `base` (bert) or `small` (gpt2)."""
+        """The sizes of a model from scratch; without a preset `small` (gpt2) or `base`."""
         assert self.type is not None
-        default = "base" if self.type == "bert" else "small"
+        default = "small" if self.type == "gpt2" else "base"
         preset = PRESETS[self.type][self.preset or default]
         changes = {
             f.name: getattr(self.config, f.name)
@@ -170,6 +195,19 @@ class ModelConfig:
         if "hidden_size" in changes:
             changes.setdefault("intermediate_size", 4 * changes["hidden_size"])
         return dataclasses.replace(preset, **changes)
+
+
+def _group_mistakes(sizes: Architecture) -> Iterator[Mistake]:
+    """Convolutions have groups of 16 channels, the way back from the inner width has 4 groups."""
+    for field, size, unit in (
+        ("hiddenSize", sizes.hidden_size, 16),
+        ("intermediateSize", sizes.intermediate_size, 4),
+    ):
+        if size % unit:
+            rule = f"is not divisible by {unit}, as groupbert needs it"
+            way_out = f"nearest {max(unit, size - size % unit)} or {size - size % unit + unit}"
+            about = ("type", "preset")
+            yield Mistake(f"config.{field}", str(size), rule, way_out, about=about)
 
 
 def _size_mistakes(hidden_size: int, heads: int) -> Iterator[Mistake]:

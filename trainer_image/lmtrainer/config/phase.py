@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from lmtrainer.config.mistakes import Mistake
+from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.schema import required, setting
 
 AUTO_MICRO_BATCH = 32
@@ -39,11 +41,19 @@ class Phase:
     )
     learning_rate: float = setting(1e-4, "peak learning rate", above=0, maximum=10)
     warmup_steps: int | None = setting(
-        None, "steps until the peak; left out, a tenth of the steps", minimum=0
+        None, "steps until the peak; left out, warmupShare of the steps", minimum=0
     )
-    schedule: Literal["linear", "constant"] = setting(
-        "linear", "after the warm-up: down to 0 in a line, or constant"
+    warmup_share: float | None = setting(
+        None, "share of the steps until the peak; left out, a tenth", minimum=0, maximum=1
     )
+    warmup_shape: Literal["linear", "sqrt"] = setting(
+        "linear", "up to the peak: in a line, or as the root of the step"
+    )
+    schedule: Literal["linear", "cosine", "constant"] = setting(
+        "linear", "after the warm-up: down to finalLearningRate, or constant"
+    )
+    optimizer: OptimizerConfig | None = setting(None, "instead of the job's")
+    final_learning_rate: float = setting(0.0, "rate at the end of the phase", minimum=0, maximum=10)
 
     def mistakes(self) -> Iterator[Mistake]:
         if self.steps is not None and self.epochs is not None:
@@ -59,6 +69,7 @@ class Phase:
                 "lower it or train longer",
                 about=("steps",),
             )
+        yield from self._rate_mistakes()
         micro = self.micro_batch_size
         if isinstance(micro, int) and micro > self.global_batch_size:
             yield Mistake(
@@ -69,10 +80,28 @@ class Phase:
                 about=("globalBatchSize",),
             )
 
+    def _rate_mistakes(self) -> Iterator[Mistake]:
+        if self.warmup_steps is not None and self.warmup_share is not None:
+            rule = "warmupSteps and warmupShare are both given"
+            shown = f"{self.warmup_share:g}"
+            yield Mistake("warmupShare", shown, rule, "give one", about=("warmupSteps",))
+        if self.final_learning_rate > self.learning_rate:
+            yield Mistake(
+                "finalLearningRate",
+                f"{self.final_learning_rate:g}",
+                f"is more than learningRate {self.learning_rate:g}",
+                "lower it",
+                about=("learningRate",),
+            )
+
 
 def warmup_steps(phase: Phase, steps: int) -> int:
     """Steps of the warm-up of a phase of `steps`: as configured, else a tenth."""
-    return steps // 10 if phase.warmup_steps is None else phase.warmup_steps
+    if phase.warmup_steps is not None:
+        return phase.warmup_steps
+    if phase.warmup_share is not None:
+        return math.ceil(phase.warmup_share * steps)
+    return steps // 10
 
 
 @dataclass(frozen=True)

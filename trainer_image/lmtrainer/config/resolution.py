@@ -11,12 +11,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lmtrainer.config.model import OBJECTIVES, ArchitectureChanges, ModelConfig, ModelType
+from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase, warmup_steps
 from lmtrainer.config.run import Precision, ResolvedRun, RunConfig, config_hash
 from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining, TokenizerType
 
 TOKENIZER_DEFAULTS: Mapping[ModelType, tuple[TokenizerType, int]] = MappingProxyType(
-    {"bert": ("wordpiece", 30522), "gpt2": ("bytebpe", 50257)}
+    {
+        "bert": ("wordpiece", 30522),
+        "roberta": ("bytebpe", 50265),
+        "groupbert": ("wordpiece", 30522),
+        "gpt2": ("bytebpe", 50257),
+    }
 )
 """Tokenizer and vocabulary size that a family is known with."""
 
@@ -31,6 +37,7 @@ def resolve(config: RunConfig, *, precision: Precision, threads: int) -> Resolve
         precision=precision if config.precision == "auto" else config.precision,
         threads_per_process=threads if automatic else config.threads_per_process,
         objective=config.objective or OBJECTIVES[config.model.type],
+        optimizer=_optimizer(config.optimizer),
         tokenizer=_tokenizer(config.tokenizer, config.model.type),
         model=_model(config.model),
         phases=tuple(_phase(phase) for phase in config.phases),
@@ -44,8 +51,11 @@ def _tokenizer(config: TokenizerConfig, family: ModelType) -> TokenizerConfig:
         return config
     training = config.train or TokenizerTraining()
     kind = training.type or TOKENIZER_DEFAULTS[family][0]
-    size = training.vocab_size or dict(TOKENIZER_DEFAULTS.values())[kind]
-    return TokenizerConfig(train=dataclasses.replace(training, type=kind, vocab_size=size))
+    size = training.vocab_size or TOKENIZER_DEFAULTS[family][1]
+    specials = training.special_tokens or ("bert" if family == "groupbert" else family)
+    return TokenizerConfig(
+        train=dataclasses.replace(training, type=kind, vocab_size=size, special_tokens=specials)
+    )
 
 
 def _model(config: ModelConfig) -> ModelConfig:
@@ -56,8 +66,17 @@ def _model(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(config, preset=None, config=sizes)
 
 
+def _optimizer(config: OptimizerConfig) -> OptimizerConfig:
+    if config.weight_decay is not None:
+        return config
+    return dataclasses.replace(config, weight_decay=0.0 if config.type == "adam" else 0.01)
+
+
 def _phase(phase: Phase) -> Phase:
     """With its warm-up in steps; that of epochs only the data can tell."""
+    if phase.optimizer is not None:
+        phase = dataclasses.replace(phase, optimizer=_optimizer(phase.optimizer))
     if phase.steps is None:
         return phase
-    return dataclasses.replace(phase, warmup_steps=warmup_steps(phase, phase.steps))
+    steps = warmup_steps(phase, phase.steps)
+    return dataclasses.replace(phase, warmup_steps=steps, warmup_share=None)

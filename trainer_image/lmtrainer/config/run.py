@@ -16,6 +16,7 @@ from typing import Any, Literal
 from lmtrainer.config.data import DataConfig
 from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.model import OBJECTIVES, ModelConfig, Objective
+from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.schema import document, required, setting
 from lmtrainer.config.sources import claims, location_mistakes
@@ -36,24 +37,13 @@ class MaskingConfig:
     random: float = setting(
         0.1, "of those, the share shown as a random token", minimum=0, maximum=1
     )
+    whole_words: bool = setting(False, "hide words whole, never a part of one")
 
     def mistakes(self) -> Iterator[Mistake]:
         if self.masked + self.random > 1:
             total = f"{self.masked + self.random:g}"
             rule = f"masked + random is {total}, above 1"
             yield Mistake("random", f"{self.random:g}", rule, "lower one", about=("masked",))
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """AdamW (Loshchilov and Hutter, arXiv 1711.05101); biases and norms are not decayed."""
-
-    type: Literal["adamw"] = setting("adamw", "algorithm")
-    weight_decay: float = setting(0.01, "decoupled weight decay", minimum=0)
-    beta1: float = setting(0.9, "decay of the first moment", minimum=0, below=1)
-    beta2: float = setting(0.999, "decay of the second moment", minimum=0, below=1)
-    epsilon: float = setting(1e-8, "added to the root of the second moment", above=0)
-    clip_norm: float = setting(1.0, "largest gradient norm; 0 for no clipping", minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +112,7 @@ class RunConfig:
     )
     tokenizer: TokenizerConfig = setting(TokenizerConfig, "the tokenizer")
     model: ModelConfig = required("the model", way_out="give model.type, such as bert")
-    objective: Objective | None = setting(None, "left out, mlm for bert and clm for gpt2")
+    objective: Objective | None = setting(None, "left out, clm for gpt2, else mlm")
     masking: MaskingConfig = setting(MaskingConfig, "masks of the mlm objective")
     phases: tuple[Phase, ...] = required(
         "phases of training, in order",

@@ -10,7 +10,8 @@ from lmtrainer.config.mistakes import Mistake
 from lmtrainer.config.schema import setting
 from lmtrainer.config.sources import location_mistakes
 
-TokenizerType = Literal["wordpiece", "bytebpe"]
+TokenizerType = Literal["wordpiece", "bytebpe", "wordlevel"]
+SpecialTokens = Literal["bert", "gpt2", "roberta"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,16 +19,21 @@ class TokenizerTraining:
     """How a tokenizer is trained on the training documents (never on the held-out ones)."""
 
     type: TokenizerType | None = setting(
-        None, "algorithm; left out, wordpiece for bert and bytebpe for gpt2"
+        None, "algorithm; left out, wordpiece for bert and groupbert, else bytebpe"
     )
     vocab_size: int | None = setting(
         None,
-        "number of tokens to aim for; left out, 30522 for wordpiece and 50257 for bytebpe",
+        "number of tokens to aim for; left out, that of the first model of the family",
         minimum=300,
         maximum=1_000_000,
     )
+    special_tokens: SpecialTokens | None = setting(
+        None, "whose special tokens, as [MASK] or <mask>; left out, those of the model's family"
+    )
     lowercase: bool = setting(True, "wordpiece: lower-case the text and strip accents")
-    min_frequency: int = setting(2, "pairs seen less often are not merged", minimum=1)
+    min_frequency: int = setting(
+        2, "pairs (wordlevel: words) seen less often become no token", minimum=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

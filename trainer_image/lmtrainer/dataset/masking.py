@@ -2,7 +2,8 @@
 
 Called by `dataset.batches`. The rule is BERT's (Devlin et al., arXiv 1810.04805): a share of the
 tokens is predicted, of which most are shown as [MASK], some as a random token and the rest as they
-are. Exactly the share of each sequence is taken, so that every sequence counts.
+are. Exactly the share of each sequence is taken, so that every sequence counts; of whole words, the
+share on average.
 """
 
 from __future__ import annotations
@@ -46,7 +47,14 @@ def mask(
     places = np.where(inside, stretches.places[:, None] + grid, 0)
     candidates = inside & ~np.isin(row, vocabulary.special_ids)[places]
     counters = stretches.starts[:, None] + grid
-    chosen = _lowest(candidates, bits(stretches.keys[:, None], counters), masking.share)
+    if masking.whole_words:
+        begins = _word_begins(row[places], vocabulary)
+        hashes = bits(stretches.keys[:, None], stretches.starts[:, None] + begins)
+        coins = uniform(bits(stretches.keys, 3), stretches.starts)
+        chosen = _lowest_words(candidates, hashes, coins, masking.share)
+    else:
+        hashes = bits(stretches.keys[:, None], counters)
+        chosen = _lowest(candidates, hashes, masking.share)
     targets = places[chosen]
     labels = row[targets]
     which = np.nonzero(chosen)[0]
@@ -58,13 +66,50 @@ def _lowest(
     candidates: NDArray[np.bool_], hashes: NDArray[np.uint64], share: float
 ) -> NDArray[np.bool_]:
     """In each line, the share of the candidates with the lowest hashes; at least one, if any."""
-    hashes = np.where(candidates, hashes, _LAST)
-    total = candidates.sum(axis=1)
-    count = np.maximum(np.rint(share * total).astype(np.int64), 1)
     if not hashes.shape[1]:
         return candidates
-    limit = np.take_along_axis(np.sort(hashes, axis=1), count[:, None] - 1, axis=1)
-    return candidates & (hashes <= limit)
+    return candidates & (hashes <= _limit(candidates, hashes, _budget(candidates, share)))
+
+
+def _lowest_words(
+    candidates: NDArray[np.bool_],
+    hashes: NDArray[np.uint64],
+    coins: NDArray[np.float64],
+    share: float,
+) -> NDArray[np.bool_]:
+    """The same with words, whose tokens have one hash. The last word is often too long: it is taken
+    as often as makes the share come out on average, and always if it is the first."""
+    if not hashes.shape[1]:
+        return candidates
+    budget = _budget(candidates, share)
+    limit = _limit(candidates, hashes, budget)
+    below, last = candidates & (hashes < limit), candidates & (hashes == limit)
+    taken = below.sum(axis=1)
+    takes = (coins * last.sum(axis=1) < budget - taken) | (taken == 0)
+    chosen: NDArray[np.bool_] = below | (last & takes[:, None])
+    return chosen
+
+
+def _budget(candidates: NDArray[np.bool_], share: float) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = np.rint(share * candidates.sum(axis=1)).astype(np.int64)
+    return np.maximum(found, 1)
+
+
+def _limit(
+    candidates: NDArray[np.bool_], hashes: NDArray[np.uint64], budget: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """[lines, 1] The highest of the budget's lowest hashes."""
+    ranked = np.sort(np.where(candidates, hashes, _LAST), axis=1)
+    found: NDArray[np.uint64] = np.take_along_axis(ranked, budget[:, None] - 1, axis=1)
+    return found
+
+
+def _word_begins(tokens: NDArray[np.int64], vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """[lines, tokens] Where in its line the word of each token begins."""
+    grid = np.arange(tokens.shape[1])
+    begins = np.where(vocabulary.continues[tokens], 0, grid)
+    found: NDArray[np.int64] = np.maximum.accumulate(begins, axis=1)
+    return found
 
 
 def _shown(

@@ -3,7 +3,9 @@ maps our words for sizes to those of transformers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,15 +18,21 @@ from transformers import (
     GPT2LMHeadModel,
     PretrainedConfig,
     PreTrainedModel,
+    RobertaConfig,
+    RobertaForMaskedLM,
 )
 
 from lmtrainer.config.model import Architecture, ModelType
 from lmtrainer.faults import UserError
+from lmtrainer.models import groupbert, saved
 from lmtrainer.models.attention import PACKED, register
+from lmtrainer.models.groupbert import GroupBertConfig, GroupBertForMaskedLM
 from lmtrainer.vocab import Vocabulary
 
 _CLASSES: dict[ModelType, type[PreTrainedModel]] = {
     "bert": BertForMaskedLM,
+    "roberta": RobertaForMaskedLM,
+    "groupbert": GroupBertForMaskedLM,
     "gpt2": GPT2LMHeadModel,
 }
 
@@ -32,17 +40,26 @@ _CLASSES: dict[ModelType, type[PreTrainedModel]] = {
 def build(kind: ModelType, sizes: Architecture, vocabulary: Vocabulary, *, seed: int) -> Any:
     """A model with fresh float32 weights; the same seed gives the same ones on every machine."""
     _make_ready()
-    config = _bert(sizes, vocabulary) if kind == "bert" else _gpt2(sizes, vocabulary)
+    config = _CONFIGS[kind](sizes, vocabulary)
     config._attn_implementation = PACKED
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _CLASSES[kind](config)
 
 
-def from_folder(kind: ModelType, folder: Path, *, vocabulary_size: int | None = None) -> Any:
-    """The model that lies in `folder`, in float32: safetensors only, no code from the folder.
+def from_folder(
+    kind: ModelType,
+    folder: Path,
+    *,
+    vocabulary_size: int | None = None,
+    resize: bool = False,
+    seed: int = 0,
+) -> Any:
+    """The model that lies in `folder`, in float32, whatever it was saved in; nothing of the folder
+    is run. `resize`: the tokens that the tokenizer has more of get new embeddings, out of `seed`.
 
-    Raises UserError if it is of another family or has fewer embeddings than the tokenizer has ids.
+    Raises UserError if it is of another family, has fewer embeddings than the tokenizer has ids, or
+    lacks weights of the body; weights of the head that are missing begin afresh, and are told.
     """
     _make_ready()
     if not (folder / "config.json").is_file():
@@ -54,28 +71,40 @@ def from_folder(kind: ModelType, folder: Path, *, vocabulary_size: int | None = 
         raise UserError(
             f"model.type: {kind}, but {folder} holds a {config.model_type}; change either"
         )
-    if vocabulary_size is not None and config.vocab_size < vocabulary_size:
+    wanted = config.vocab_size if vocabulary_size is None else vocabulary_size
+    if config.vocab_size < wanted and not resize:
         raise UserError(
-            f"tokenizer: has {vocabulary_size} tokens, the model in {folder} {config.vocab_size}; "
-            "choose the tokenizer that the model was trained with"
+            f"tokenizer: has {wanted} tokens, the model in {folder} {config.vocab_size}; "
+            "choose the tokenizer that the model was trained with, "
+            "or set model.resizeEmbeddings: true"
         )
-    return _CLASSES[kind].from_pretrained(
-        folder,
-        dtype=torch.float32,
-        attn_implementation=PACKED,
-        local_files_only=True,
-        use_safetensors=True,
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = saved.load(_CLASSES[kind], folder, config)
+        if config.vocab_size < wanted:
+            model.resize_token_embeddings(wanted)
+    return model
 
 
 def _make_ready() -> None:
     """Make packed attention known, and keep transformers' progress bars out of the logs."""
     register()
+    groupbert.register()
     transformers.utils.logging.disable_progress_bar()
 
 
 def _bert(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
-    return BertConfig(
+    return _like_bert(BertConfig, sizes, vocabulary)
+
+
+def _groupbert(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
+    return _like_bert(GroupBertConfig, sizes, vocabulary)
+
+
+def _like_bert(
+    kind: type[BertConfig], sizes: Architecture, vocabulary: Vocabulary
+) -> PretrainedConfig:
+    return kind(
         vocab_size=vocabulary.size,
         hidden_size=sizes.hidden_size,
         num_hidden_layers=sizes.layers,
@@ -87,6 +116,27 @@ def _bert(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
         layer_norm_eps=sizes.layer_norm_epsilon,
         initializer_range=sizes.initializer_range,
         pad_token_id=vocabulary.pad,
+    )
+
+
+def _roberta(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
+    assert vocabulary.pad is not None, "checked when the dataset was opened"
+    return RobertaConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=sizes.hidden_size,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        intermediate_size=sizes.intermediate_size,
+        # Positions are counted from behind the id of the padding (models.objective).
+        max_position_embeddings=sizes.max_positions + vocabulary.pad + 1,
+        type_vocab_size=1,
+        hidden_dropout_prob=sizes.dropout,
+        attention_probs_dropout_prob=sizes.attention_dropout,
+        layer_norm_eps=sizes.layer_norm_epsilon,
+        initializer_range=sizes.initializer_range,
+        pad_token_id=vocabulary.pad,
+        bos_token_id=vocabulary.cls,
+        eos_token_id=vocabulary.sep,
     )
 
 
@@ -106,3 +156,8 @@ def _gpt2(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
         bos_token_id=vocabulary.eos,
         eos_token_id=vocabulary.eos,
     )
+
+
+_CONFIGS: Mapping[ModelType, Callable[[Architecture, Vocabulary], PretrainedConfig]] = (
+    MappingProxyType({"bert": _bert, "roberta": _roberta, "groupbert": _groupbert, "gpt2": _gpt2})
+)

@@ -49,6 +49,22 @@ def _bert_logits(model: Any, batch: DeviceBatch) -> Tensor:
     return model.cls(hidden[0].index_select(0, batch.targets))  # type: ignore[no-any-return]
 
 
+def _groupbert_logits(model: Any, batch: DeviceBatch) -> Tensor:
+    hidden = model.groupbert(
+        input_ids=batch.tokens, position_ids=batch.positions, lengths=batch.lengths
+    ).last_hidden_state
+    return model.cls(hidden[0].index_select(0, batch.targets))  # type: ignore[no-any-return]
+
+
+def _roberta_logits(model: Any, batch: DeviceBatch) -> Tensor:
+    # The family's positions begin behind the id of the padding, which has a place of its own.
+    first = model.config.pad_token_id + 1
+    hidden = model.roberta(
+        input_ids=batch.tokens, position_ids=batch.positions + first, lengths=batch.lengths
+    ).last_hidden_state
+    return model.lm_head(hidden[0].index_select(0, batch.targets))  # type: ignore[no-any-return]
+
+
 def _gpt2_logits(model: Any, batch: DeviceBatch) -> Tensor:
     hidden = model.transformer(
         input_ids=batch.tokens,
@@ -61,6 +77,8 @@ def _gpt2_logits(model: Any, batch: DeviceBatch) -> Tensor:
 
 _LOGITS: Mapping[str, Callable[[Any, DeviceBatch], Tensor]] = {
     "bert": _bert_logits,
+    "roberta": _roberta_logits,
+    "groupbert": _groupbert_logits,
     "gpt2": _gpt2_logits,
 }
 

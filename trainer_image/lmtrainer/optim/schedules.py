@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.phase import warmup_steps as warmup_steps
 
 
 def learning_rate(phase: Phase, step: int, steps: int) -> float:
-    """Rate of the update that follows `step` finished ones (0 <= step < steps): a line from 0 up to
-    the peak at the end of the warm-up, then a line down to 0 at `steps`, or constant."""
-    warmup = warmup_steps(phase, steps)
+    """Rate of the update that follows `step` finished ones (0 <= step < steps): from 0 up to the
+    peak at the end of the warm-up, in a line or as a root, then down to the final rate at `steps`
+    in a line or half a cosine, or constant."""
+    peak, warmup = phase.learning_rate, warmup_steps(phase, steps)
     if step < warmup:
-        return phase.learning_rate * step / warmup
+        done = step / warmup
+        return peak * (math.sqrt(done) if phase.warmup_shape == "sqrt" else done)
     if phase.schedule == "constant":
-        return phase.learning_rate
-    return phase.learning_rate * (steps - step) / (steps - warmup)
+        return peak
+    left = (steps - step) / (steps - warmup)
+    if phase.schedule == "cosine":
+        left = (1 - math.cos(math.pi * left)) / 2
+    return phase.final_learning_rate + (peak - phase.final_learning_rate) * left

@@ -17,7 +17,7 @@ from lmtrainer.contract.reports import Progress
 from lmtrainer.dataset import EvaluationRows, Prepared, open_prepared
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.durable import MANIFEST_FILE, read_small, sha256_of, verify_manifest
-from lmtrainer.evaluate import fill, picture, report
+from lmtrainer.evaluate import fill, picture, report, results
 from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
 from lmtrainer.models import build
 from lmtrainer.output import Claim, read_metrics, verified_record
@@ -79,6 +79,7 @@ def _evaluate(context: StageContext, held: Claim, world: World) -> str:
     filled = [fill.fill(model, folder, text, device=world.device) for text in run.evaluate.fill]
     _draw(held.folder, totals)
     held.fence()
+    results.write(held.folder, totals, read_metrics(held.folder))
     return report.write(held.folder, totals, filled, _facts(context, held))
 
 

@@ -130,7 +130,13 @@ def _model(context: StageContext, prepared: Prepared, resumed: Checkpoint | None
     assert kind is not None, "the plan resolves it"
     if run.model.from_ is not None:
         place = folder_of(run.model.from_, context.node.claims)
-        model = build.from_folder(kind, place, vocabulary_size=prepared.vocabulary.size)
+        model = build.from_folder(
+            kind,
+            place,
+            vocabulary_size=prepared.vocabulary.size,
+            resize=run.model.resize_embeddings,
+            seed=run.seed,
+        )
     else:
         model = build.build(kind, run.model.architecture(), prepared.vocabulary, seed=run.seed)
     if resumed is not None:

@@ -16,7 +16,8 @@ from lmtrainer.config import RunConfig
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.models.objective import Objective, to_device
 from lmtrainer.models.precision import autocast
-from lmtrainer.optim import adamw
+from lmtrainer.optim.build import build
+from lmtrainer.optim.update import update
 from lmtrainer.parallel.exchange import sums
 from lmtrainer.parallel.gradients import without_exchange, wrap
 from lmtrainer.parallel.world import World
@@ -46,7 +47,8 @@ class Engine:
         self._run = run
         self._phase_index = phase_index
         self._module = wrap(Objective(model), world)
-        self.optimizer = adamw.build(model, run.optimizer)
+        self._settings = run.phases[phase_index].optimizer or run.optimizer
+        self.optimizer = build(model, self._settings)
 
     def step(
         self, rows: Sequence[Batch], *, step: int, learning_rate: float, stop: bool
@@ -67,13 +69,13 @@ class Engine:
         loss_sum, targets, tokens, stops = sums(self.world, local)
         if not math.isfinite(loss_sum):
             raise FloatingPointError(f"loss is {loss_sum}")
-        norm = adamw.step(
+        norm = update(
             self.optimizer,
             self.model.parameters(),
             learning_rate=learning_rate,
             # Data parallelism averages over ranks; the sum over ranks is what is wanted.
             scale=self.world.world_size / targets,
-            clip_norm=self._run.optimizer.clip_norm,
+            clip_norm=self._settings.clip_norm,
         )
         return StepResult(loss_sum / targets, int(targets), int(tokens), norm, stops > 0)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lmtrainer.checkpoint import Snapshot, State
-from lmtrainer.optim import adamw
+from lmtrainer.optim import moments
 from lmtrainer.parallel.exchange import tensors_from_leader
 from lmtrainer.train.engine import Engine
 
@@ -22,7 +22,7 @@ def take(engine: Engine, model: nn.Module, state: State) -> Snapshot:
     return Snapshot(
         state=state,
         weights=_detached(model.state_dict()),
-        optimizer=_detached(adamw.state_tensors(engine.optimizer, model)),
+        optimizer=_detached(moments.state_tensors(engine.optimizer, model)),
         model_config=model.config.to_json_string(use_diff=False),  # type: ignore[operator, union-attr]
     )
 
@@ -34,11 +34,11 @@ def put_back_moments(engine: Engine, tensors: Mapping[str, Tensor] | None, *, st
     if tensors is None:
         shapes = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
         tensors = {
-            f"{n}.{moment}": zeros for n, zeros in shapes.items() for moment in adamw.MOMENTS
+            f"{n}.{moment}": zeros for n, zeros in shapes.items() for moment in moments.MOMENTS
         }
-    adamw.restore(engine.optimizer, model, tensors, steps=steps)
-    moments = adamw.state_tensors(engine.optimizer, model)
-    tensors_from_leader(engine.world, (moments[name] for name in sorted(moments)))
+    moments.restore(engine.optimizer, model, tensors, steps=steps)
+    found = moments.state_tensors(engine.optimizer, model)
+    tensors_from_leader(engine.world, (found[name] for name in sorted(found)))
 
 
 def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

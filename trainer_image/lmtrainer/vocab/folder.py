@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from lmtrainer.config.tokenizer import TokenizerTraining
 from lmtrainer.durable import building, make_folder, read_small, write_manifest, write_new
 from lmtrainer.faults import UserError
-from lmtrainer.vocab.training import BERT_SPECIALS, GPT2_SPECIALS
+from lmtrainer.vocab.training import SPECIALS
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -26,13 +26,12 @@ VOCAB_FILE = "vocab.txt"
 ADOPTED_FILES = (TOKENIZER_FILE, CONFIG_FILE, MAP_FILE)
 """What `adopt` reads."""
 
-_USUAL = {
-    **{role: token for role, token in GPT2_SPECIALS.items() if role != "unk"},
-    **BERT_SPECIALS,
-}
-"""What a role is called where a folder does not say."""
+_ROLES = tuple(dict.fromkeys(role for names in SPECIALS.values() for role in names))
 
-_ROLES = (*BERT_SPECIALS, "bos", "eos")
+_USUAL: Mapping[str, tuple[str, ...]] = {
+    role: tuple(names[role] for names in SPECIALS.values() if role in names) for role in _ROLES
+}
+"""What a role is called where a folder does not say: the first that the tokenizer has."""
 
 
 def save(
@@ -46,13 +45,17 @@ def save(
     """Write a trained tokenizer. `max_length` is the longest sequence of the model; the manifest
     carries `fingerprint`. Returns the sha256 of the manifest."""
     config: dict[str, Any] = {"model_max_length": max_length}
+    assert settings.special_tokens is not None, "the settings must be resolved"
+    specials = SPECIALS[settings.special_tokens]
     if settings.type == "bytebpe":
-        config |= {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False}
-        config |= {f"{role}_token": token for role, token in GPT2_SPECIALS.items()}
+        kind = "RobertaTokenizer" if "mask" in specials else "GPT2Tokenizer"
+        config |= {"tokenizer_class": kind, "add_prefix_space": False}
+    elif settings.type != "wordpiece":
+        config |= {"tokenizer_class": "PreTrainedTokenizerFast"}
     else:
         config |= {"tokenizer_class": "BertTokenizer", "do_lower_case": settings.lowercase}
         config |= {"strip_accents": None, "tokenize_chinese_chars": True}
-        config |= {f"{role}_token": token for role, token in BERT_SPECIALS.items()}
+    config |= {f"{role}_token": token for role, token in specials.items()}
     return _write(folder, tokenizer.to_str(pretty=True).encode(), config, fingerprint)
 
 
@@ -91,14 +94,14 @@ def special_tokens(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
     """Role (cls, sep, mask, pad, unk, bos, eos) -> token, as far as the folder names it or the
     tokenizer has the usual one."""
     named = {**_document(folder / MAP_FILE), **_document(folder / CONFIG_FILE)}
-    found = {}
+    found: dict[str, str] = {}
     for role in _ROLES:
         token = named.get(f"{role}_token")
         if isinstance(token, Mapping):
             token = token.get("content")
-        token = token or _USUAL[role]
-        if isinstance(token, str) and tokenizer.token_to_id(token) is not None:
-            found[role] = token
+        for name in (token,) if token else _USUAL[role]:
+            if isinstance(name, str) and tokenizer.token_to_id(name) is not None:
+                found.setdefault(role, name)
     return found
 
 

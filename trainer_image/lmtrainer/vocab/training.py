@@ -1,4 +1,5 @@
-"""Trains a tokenizer, the same one every time: WordPiece as BERT's, byte-level BPE as GPT-2's.
+"""Trains a tokenizer, the same one every time: WordPiece as BERT's, byte-level BPE as GPT-2's and
+RoBERTa's, or whole words.
 
 Called by the preparation of data, with training documents only. The training itself is that of the
 tokenizers library (Sennrich et al., arXiv 1508.07909, with counts; WordPiece differs in marking
@@ -8,18 +9,35 @@ what continues a word).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from tokenizers.trainers import BpeTrainer, WordPieceTrainer
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
+from tokenizers.trainers import BpeTrainer, WordLevelTrainer, WordPieceTrainer
 
-from lmtrainer.config.tokenizer import TokenizerTraining
+from lmtrainer.config.tokenizer import SpecialTokens, TokenizerTraining, TokenizerType
 from lmtrainer.vocab.chunks import removed_spaces
 
 BERT_SPECIALS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 """Role -> token, in the order of their ids from 0."""
 
 GPT2_SPECIALS = {role: "<|endoftext|>" for role in ("bos", "eos", "unk")}
+
+ROBERTA_SPECIALS = {
+    **{"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"},
+    **{"bos": "<s>", "eos": "</s>"},
+}
+
+SPECIALS: Mapping[SpecialTokens, Mapping[str, str]] = MappingProxyType(
+    {"bert": BERT_SPECIALS, "gpt2": GPT2_SPECIALS, "roberta": ROBERTA_SPECIALS}
+)
 
 CONTINUED = "##"
 """How a WordPiece begins that continues a word."""
@@ -37,38 +55,46 @@ Texts = Callable[[str], Iterator[str]]
 def train(settings: TokenizerTraining, texts: Texts) -> Tokenizer:
     """Train a tokenizer of the settings' type and size. Equal texts give equal tokenizers."""
     assert settings.vocab_size is not None, "the settings must be resolved"
-    if settings.type == "bytebpe":
-        return _byte_bpe(settings.vocab_size, settings.min_frequency, texts)
-    return _wordpiece(settings, settings.vocab_size, texts)
+    assert settings.special_tokens is not None, "the settings must be resolved"
+    specials = SPECIALS[settings.special_tokens]
+    assert settings.type is not None, "the settings must be resolved"
+    return _TRAINED[settings.type](settings, settings.vocab_size, specials, texts)
 
 
-def _wordpiece(settings: TokenizerTraining, size: int, texts: Texts) -> Tokenizer:
-    first, continuing = _alphabet(_bert(settings.lowercase, {}), texts)
-    trained = _bert(settings.lowercase, {})
+def _wordpiece(
+    settings: TokenizerTraining, size: int, specials: Mapping[str, str], texts: Texts
+) -> Tokenizer:
+    first, continuing = _alphabet(_bert(settings.lowercase, {}, specials), texts)
+    trained = _bert(settings.lowercase, {}, specials)
     trainer = WordPieceTrainer(
         vocab_size=size,
         min_frequency=settings.min_frequency,
         # Equal counts are decided by id. The library numbers what continues a word in the order of
         # a hash table, differently in each process, so every character gets its id here.
-        special_tokens=[*BERT_SPECIALS.values(), *first, *continuing],
+        special_tokens=[*_once(specials), *first, *continuing],
         initial_alphabet=first,
         limit_alphabet=len(first),
         continuing_subword_prefix=CONTINUED,
         show_progress=False,
     )
     trained.train_from_iterator(texts("train tokenizer"), trainer)
-    return _bert(settings.lowercase, trained.get_vocab())
+    return _bert(settings.lowercase, trained.get_vocab(), specials)
 
 
-def _bert(lowercase: bool, vocab: dict[str, int]) -> Tokenizer:
+def _once(specials: Mapping[str, str]) -> list[str]:
+    """Each special token, in the order of its id."""
+    return list(dict.fromkeys(specials.values()))
+
+
+def _bert(lowercase: bool, vocab: dict[str, int], specials: Mapping[str, str]) -> Tokenizer:
     """BERT's pipeline over a vocabulary."""
-    specials = BERT_SPECIALS
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=specials["unk"]))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=CONTINUED)
     if vocab:
-        tokenizer.add_special_tokens(list(specials.values()))
+        tokenizer.add_special_tokens(_once(specials))
+    if vocab and "sep" in specials:
         sep, cls = ((specials[role], vocab[specials[role]]) for role in ("sep", "cls"))
         tokenizer.post_processor = processors.BertProcessing(sep, cls)
     return tokenizer
@@ -117,17 +143,64 @@ def _new_chunks(texts: Iterator[str], removed: str) -> Iterator[str]:
         yield " ".join(new)
 
 
-def _byte_bpe(size: int, min_frequency: int, texts: Texts) -> Tokenizer:
+def _byte_bpe(
+    settings: TokenizerTraining, size: int, specials: Mapping[str, str], texts: Texts
+) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     trainer = BpeTrainer(
         vocab_size=size,
-        min_frequency=min_frequency,
-        special_tokens=sorted(set(GPT2_SPECIALS.values())),
+        min_frequency=settings.min_frequency,
+        special_tokens=_once(specials),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts("train tokenizer"), trainer)
+    if "sep" in specials:
+        ids = tokenizer.get_vocab()
+        sep, cls = ((specials[role], ids[specials[role]]) for role in ("sep", "cls"))
+        tokenizer.post_processor = processors.RobertaProcessing(
+            sep, cls, trim_offsets=False, add_prefix_space=False
+        )
     return tokenizer
+
+
+def _word_level(
+    settings: TokenizerTraining, size: int, specials: Mapping[str, str], texts: Texts
+) -> Tokenizer:
+    """Words between white space; other words are unknown."""
+    tokenizer = Tokenizer(models.WordLevel(unk_token=specials["unk"]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = WordLevelTrainer(
+        vocab_size=size,
+        min_frequency=settings.min_frequency,
+        special_tokens=_once(specials),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts("train tokenizer"), trainer)
+    return _wrapped(tokenizer, specials)
+
+
+def _wrapped(tokenizer: Tokenizer, specials: Mapping[str, str]) -> Tokenizer:
+    """With the special tokens that go around a text, where there are any."""
+    if "sep" in specials:
+        cls, sep = specials["cls"], specials["sep"]
+        ids = tokenizer.get_vocab()
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=[cls, "$A", sep],
+            pair=[cls, "$A", sep, "$B:1", f"{sep}:1"],
+            special_tokens=[(cls, ids[cls]), (sep, ids[sep])],
+        )
+    return tokenizer
+
+
+_Train = Callable[[TokenizerTraining, int, Mapping[str, str], Texts], Tokenizer]
+_TRAINED: Mapping[TokenizerType, _Train] = MappingProxyType(
+    {
+        "wordpiece": _wordpiece,
+        "bytebpe": _byte_bpe,
+        "wordlevel": _word_level,
+    }
+)

@@ -5,12 +5,13 @@ Called by the preparation of data, by `dataset` for its special ids and by `mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer, models
 
 from lmtrainer.config.model import Objective
 from lmtrainer.faults import UserError
@@ -42,6 +43,8 @@ class Vocabulary:
     """Ids that stand for no text, sorted: never masked, never drawn as a replacement."""
     regular_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """All other ids that are in use, sorted."""
+    continues: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
+    """[size] Is the token of this id a part of a word that another one begins?"""
     encode: Encode = _no_tokenizer
     """Ids of each text, uint32, without added special tokens: those of the tokenizers library."""
 
@@ -76,5 +79,22 @@ def load(folder: Path) -> Vocabulary:
         eos=roles.get("eos"),
         special_ids=np.array(sorted(special), dtype=np.int64),
         regular_ids=np.array(sorted(set(ids.values()) - special), dtype=np.int64),
+        continues=_continues(tokenizer, ids),
         encode=encoder or (lambda texts: encode_whole(tokenizer, texts)),
     )
+
+
+def _continues(tokenizer: Tokenizer, ids: Mapping[str, int]) -> NDArray[np.bool_]:
+    """WordPiece marks what continues a word, the others what begins one."""
+    found = np.zeros(max(ids.values()) + 1, dtype=np.bool_)
+    if isinstance(tokenizer.model, models.WordLevel):
+        return found
+    prefix = getattr(tokenizer.model, "continuing_subword_prefix", None)
+    for token, id_ in ids.items():
+        found[id_] = token.startswith(prefix) if prefix else not token.startswith(BEGINNINGS)
+    return found
+
+
+BEGINNINGS = ("\u0120", "\u010a", "\u0109", "\u2581")
+"""How tokens begin that begin a word: a space, a line break or a tabulator of byte-level BPE, and
+the space of SentencePiece."""

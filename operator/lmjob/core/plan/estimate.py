@@ -37,10 +37,16 @@ from lmtrainer.config.resolution import TOKENIZER_DEFAULTS
 # Bytes per token and layer, as multiples of (h, m).
 _SAVED = {
     ("bert", "fp32"): (32, 8),
+    ("roberta", "fp32"): (32, 8),
+    ("groupbert", "fp32"): (96, 16),
     ("gpt2", "fp32"): (32, 20),
     ("bert", "bf16"): (24, 4),
+    ("roberta", "bf16"): (24, 4),
+    ("groupbert", "bf16"): (64, 8),
     ("gpt2", "bf16"): (20, 10),
 }
+ROBERTA_POSITIONS = 2
+"""Rows of RoBERTa's positions that no token has: its padding is number 1."""
 _SCORES = 12
 _MASKS = 2
 _VOCABULARY_ENTRY = 12
@@ -92,11 +98,26 @@ def parameter_count(run: RunConfig) -> int:
     h, m = sizes.hidden_size, sizes.intermediate_size
     norm = 2 * h
     layer = 4 * (h * h + h) + (h * m + m) + (m * h + h) + 2 * norm
+    if run.model.type == "groupbert":
+        layer = _groupbert_layer(h, m)
     shared = vocabulary * h + sizes.max_positions * h + sizes.layers * layer + norm
     if run.model.type == "gpt2":
         return shared
     token_types, transform, output_bias = 2 * h, h * h + h + norm, vocabulary
+    if run.model.type == "roberta":
+        token_types = h + ROBERTA_POSITIONS * h
+    if run.model.type == "groupbert":
+        shared += norm  # behind the last layer
     return shared + token_types + transform + output_bias
+
+
+def _groupbert_layer(h: int, m: int) -> int:
+    """Convolution (16 channels a group, 7 positions), attention, two feed-forward parts whose way
+    back has 4 groups."""
+    norm, dense = 2 * h, h * h + h
+    convolution = norm + 2 * dense + (h * 16 * 7 + h) + norm + dense
+    feed_forward = norm + (h * m + m) + (m // 4 * h + h) + dense
+    return convolution + 2 * feed_forward + norm + 4 * dense
 
 
 def vocabulary_size(run: RunConfig) -> int:
@@ -147,7 +168,7 @@ def _mask_bytes(run: RunConfig, *, on_gpu: bool) -> int:
 
 def _head_bytes(run: RunConfig, sizes: Architecture, tokens: int) -> int:
     """Of the positions to predict: the masked share of the tokens, or all of them."""
-    masked = run.model.type == "bert"
+    masked = run.objective == "mlm"
     targets = round(tokens * run.masking.share) if masked else tokens
     transform = 16 * sizes.hidden_size if masked else 4 * sizes.hidden_size
     return targets * (transform + _VOCABULARY_ENTRY * vocabulary_size(run))

@@ -4,8 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from lmtrainer.config.run import OptimizerConfig
-from lmtrainer.optim import adamw
+from lmtrainer.config.optimizer import OptimizerConfig
+from lmtrainer.optim.build import build
+from lmtrainer.optim.moments import restore, state_tensors
+from lmtrainer.optim.update import update
+
+KINDS = ({"type": "adamw"}, {"type": "adam"}, {"type": "lamb"}, {"bias_correction": False})
+
+
+def config(**fields):
+    """As the plan resolves it."""
+    decay = 0.0 if fields.get("type") == "adam" else 0.01
+    return OptimizerConfig(**{"weight_decay": decay, **fields})
 
 
 def small_model():
@@ -21,7 +31,7 @@ def give_gradients(model, seed):
 
 def test_matrices_are_decayed_biases_and_norms_are_not():
     model = small_model()
-    decayed, plain = adamw.build(model, OptimizerConfig(weight_decay=0.5)).param_groups
+    decayed, plain = build(model, config(weight_decay=0.5)).param_groups
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.5, 0.0)
     assert {id(p) for p in decayed["params"]} == {id(model[0].weight), id(model[1].weight)}
     assert {id(p) for p in plain["params"]} == {
@@ -33,11 +43,11 @@ def test_matrices_are_decayed_biases_and_norms_are_not():
 
 def test_one_update_is_the_textbook_one():
     model = small_model()
-    optimizer = adamw.build(model, OptimizerConfig(weight_decay=0.1))
+    optimizer = build(model, config(weight_decay=0.1))
     give_gradients(model, 1)
     before = model[1].weight.detach().clone()
     gradient = model[1].weight.grad.clone() * 0.5
-    adamw.step(optimizer, list(model.parameters()), learning_rate=0.01, scale=0.5, clip_norm=0)
+    update(optimizer, list(model.parameters()), learning_rate=0.01, scale=0.5, clip_norm=0)
     # First update: both moments are corrected to the gradient itself.
     expected = before * (1 - 0.01 * 0.1) - 0.01 * gradient / (gradient.abs() + 1e-8)
     torch.testing.assert_close(model[1].weight.detach(), expected)
@@ -46,7 +56,7 @@ def test_one_update_is_the_textbook_one():
 @pytest.mark.parametrize(("clip", "clipped"), [(1.0, True), (1e9, False), (0, False)])
 def test_the_norm_is_that_of_the_scaled_gradients_and_is_clipped(clip, clipped):
     model = small_model()
-    optimizer = adamw.build(model, OptimizerConfig())
+    optimizer = build(model, config())
     give_gradients(model, 2)
     total = torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item()
     seen = []
@@ -55,27 +65,26 @@ def test_the_norm_is_that_of_the_scaled_gradients_and_is_clipped(clip, clipped):
         seen.append(torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item()),
         original(),
     )
-    norm = adamw.step(
+    norm = update(
         optimizer, list(model.parameters()), learning_rate=0.01, scale=3.0, clip_norm=clip
     )
     assert norm == pytest.approx(3 * total, rel=1e-5)
     assert seen[0] == pytest.approx(1.0 if clipped else 3 * total, rel=1e-5)
 
 
-def test_a_restored_optimizer_goes_on_bit_for_bit():
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_restored_optimizer_goes_on_bit_for_bit(kind):
     straight, stopped = small_model(), small_model()
-    one = adamw.build(straight, OptimizerConfig())
-    two = adamw.build(stopped, OptimizerConfig())
+    one = build(straight, config(**kind))
+    two = build(stopped, config(**kind))
     for number in range(6):
         if number == 3:
-            saved = {k: v.clone() for k, v in adamw.state_tensors(two, stopped).items()}
-            two = adamw.build(stopped, OptimizerConfig())
-            adamw.restore(two, stopped, saved, steps=3)
+            saved = {k: v.clone() for k, v in state_tensors(two, stopped).items()}
+            two = build(stopped, config(**kind))
+            restore(two, stopped, saved, steps=3)
         for model, optimizer in ((straight, one), (stopped, two)):
             give_gradients(model, number)
-            adamw.step(
-                optimizer, list(model.parameters()), learning_rate=0.01, scale=1, clip_norm=1
-            )
+            update(optimizer, list(model.parameters()), learning_rate=0.01, scale=1, clip_norm=1)
     for mine, theirs in zip(straight.parameters(), stopped.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 
@@ -83,4 +92,4 @@ def test_a_restored_optimizer_goes_on_bit_for_bit():
 def test_a_missing_tensor_is_named():
     model = small_model()
     with pytest.raises(KeyError, match="exp_avg"):
-        adamw.restore(adamw.build(model, OptimizerConfig()), model, {}, steps=1)
+        restore(build(model, config()), model, {}, steps=1)

@@ -1,0 +1,165 @@
+"""Rows 11 to 13, 61, 68, 105 and 106: model families, and where their weights come from."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM
+
+from lmtrainer.config.model import PRESETS, Architecture, ModelType
+from lmtrainer.config.optimizer import OptimizerConfig
+from lmtrainer.dataset.batches import Batch
+from lmtrainer.faults import UserError
+from lmtrainer.models import build
+from lmtrainer.models.objective import DeviceBatch, Objective, to_device
+from lmtrainer.optim.build import build as build_optimizer
+from lmtrainer.optim.update import update
+from lmtrainer.vocab import Vocabulary
+
+CPU = torch.device("cpu")
+SIZES = Architecture(
+    layers=2,
+    hidden_size=32,
+    heads=2,
+    intermediate_size=64,
+    max_positions=32,
+    dropout=0.0,
+    attention_dropout=0.0,
+)
+WORDS = Vocabulary(size=60, pad=1, cls=0, sep=2, mask=4, eos=2)
+FAMILIES: tuple[ModelType, ...] = ("bert", "roberta", "groupbert", "gpt2")
+
+
+def batch(seed: int = 0, highest: int = 60, lengths: tuple[int, ...] = (16, 12)) -> DeviceBatch:
+    generator = np.random.default_rng(seed)
+    total = sum(lengths)
+    tokens = generator.integers(5, highest, total)
+    targets = np.arange(0, total, 2)
+    return to_device(
+        Batch(
+            tokens=tokens,
+            positions=np.concatenate([np.arange(n) for n in lengths]),
+            lengths=lengths,
+            targets=targets,
+            labels=generator.integers(5, highest, len(targets)),
+        ),
+        CPU,
+    )
+
+
+def mean_loss(model: Any, rows: DeviceBatch) -> float:
+    with torch.inference_mode():
+        return float(Objective(model.eval())(rows)) / len(rows.labels)
+
+
+def trained(model: Any, rows: DeviceBatch, steps: int, rate: float = 1e-3) -> Any:
+    optimizer = build_optimizer(model, OptimizerConfig(weight_decay=0.01))
+    module = Objective(model.train())
+    for _ in range(steps):
+        module(rows).backward()
+        scale = 1 / len(rows.labels)
+        update(optimizer, model.parameters(), learning_rate=rate, scale=scale, clip_norm=1.0)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("family", "preset", "millions"),
+    [
+        ("bert", "base", 109.5),
+        ("bert", "large", 335.2),
+        ("roberta", "base", 124.7),
+        ("roberta", "large", 355.4),
+        ("gpt2", "small", 124.4),
+    ],
+)
+def test_row_011_a_named_size_has_the_published_number_of_parameters(
+    family: ModelType, preset: str, millions: float
+) -> None:
+    size = {"bert": 30522, "roberta": 50265, "gpt2": 50257}[family]
+    words = Vocabulary(size=size, pad=1, cls=0, sep=2, mask=4, eos=2)
+    with torch.device("meta"):
+        model = build.build(family, PRESETS[family][preset], words, seed=0)
+    assert model.num_parameters() / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_012_from_scratch_knows_nothing_and_a_warm_start_what_was_saved(
+    family: ModelType, tmp_path: Path
+) -> None:
+    model, rows = build.build(family, SIZES, WORDS, seed=0), batch()
+    assert mean_loss(model, rows) == pytest.approx(math.log(WORDS.size), rel=0.05)
+    trained(model, rows, 20)
+    model.half().save_pretrained(tmp_path)
+    warm = build.from_folder(family, tmp_path)
+    assert {p.dtype for p in warm.parameters()} == {torch.float32}
+    assert mean_loss(warm, rows) == pytest.approx(mean_loss(model.float(), rows), abs=1e-5)
+
+
+def test_row_013_a_larger_tokenizer_gets_new_embeddings_where_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    build.build("bert", SIZES, WORDS, seed=0).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"has 64 tokens, .*resizeEmbeddings"):
+        build.from_folder("bert", tmp_path, vocabulary_size=64)
+    one, two = (
+        build.from_folder("bert", tmp_path, vocabulary_size=64, resize=True, seed=3)
+        for _ in range(2)
+    )
+    assert torch.equal(one.get_input_embeddings().weight, two.get_input_embeddings().weight)
+    rows = batch(highest=64)
+    assert int(rows.tokens.max()) > 60
+    before = mean_loss(one, rows)
+    assert mean_loss(trained(one, rows, 20), rows) < before
+    smaller = build.from_folder("bert", tmp_path, vocabulary_size=50, resize=True)
+    assert smaller.config.vocab_size == 60, "never cut"
+
+
+def test_row_061_roberta_learns() -> None:
+    model, rows = build.build("roberta", SIZES, WORDS, seed=0), batch(lengths=(16,))
+    assert mean_loss(trained(model, rows, 80, rate=3e-3), rows) < math.log(WORDS.size) / 2
+
+
+def test_row_105_weights_that_are_missing_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = build.build("bert", SIZES, WORDS, seed=0)
+    weights = model.state_dict()
+    head = "cls.predictions.transform.dense.weight"
+    body = "bert.encoder.layer.1.output.dense.bias"
+    model.config.save_pretrained(tmp_path)
+    torch.save({k: v for k, v in weights.items() if k != head}, tmp_path / "pytorch_model.bin")
+    build.from_folder("bert", tmp_path)
+    assert head in capsys.readouterr().out
+    torch.save({k: v for k, v in weights.items() if k != body}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match=body):
+        build.from_folder("bert", tmp_path)
+
+
+class Program:
+    """What a pickle may do to who opens it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (exec, ("raise SystemExit('the pickle was run')",))
+
+
+def test_row_106_old_files_load_as_data_and_are_saved_as_safetensors(tmp_path: Path) -> None:
+    model, rows = build.build("bert", SIZES, WORDS, seed=0), batch()
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    found = build.from_folder("bert", tmp_path)
+    assert mean_loss(found, rows) == pytest.approx(mean_loss(model, rows), abs=1e-6)
+    found.save_pretrained(tmp_path / "new")
+    assert load_file(tmp_path / "new" / "model.safetensors")
+    AutoModelForMaskedLM.from_pretrained(tmp_path / "new")
+    torch.save({"x": Program()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(UserError, match="holds more than tensors"):
+        build.from_folder("bert", tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(UserError, match="is damaged"):
+        build.from_folder("bert", tmp_path)

@@ -1,0 +1,35 @@
+"""The state of an optimizer as named tensors, as a checkpoint keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What every optimizer here remembers of a parameter, beside the number of updates."""
+
+
+def state_tensors(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:
+    """The optimizer's state by parameter name: NAME.exp_avg, NAME.exp_avg_sq. The number of updates
+    is the step of the phase and needs no tensor."""
+    return {
+        f"{name}.{moment}": optimizer.state[parameter][moment]
+        for name, parameter in model.named_parameters()
+        for moment in MOMENTS
+        if parameter in optimizer.state
+    }
+
+
+def restore(
+    optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], *, steps: int
+) -> None:
+    """Put back what `state_tensors` gave after `steps` updates. KeyError if a tensor is missing."""
+    for name, parameter in model.named_parameters():
+        state = optimizer.state[parameter]
+        state["step"] = torch.tensor(float(steps), device=parameter.device)
+        for moment in MOMENTS:
+            saved = tensors[f"{name}.{moment}"]
+            state[moment] = saved.to(parameter.device, torch.float32).clone()
