@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -60,6 +61,13 @@ class Tools:
 
     def may(self, *words: str) -> bool:
         return self.call("kubectl", "auth", "can-i", *words, f"--as={ACCOUNT}").stdout == "yes\n"
+
+    def will_be_allowed(self, *words: str) -> None:
+        """The server learns of a new right, and kubectl of a new kind, within seconds."""
+        deadline = time.monotonic() + 15.0
+        while not self.may(*words):
+            assert time.monotonic() < deadline, words
+            time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -167,10 +175,10 @@ def test_another_release_does_not_take_the_definition_over(tools: Tools) -> None
 
 def test_the_operator_may_do_what_it_needs_in_the_whole_cluster(tools: Tools) -> None:
     tools.install()
-    assert tools.may("delete", "pods", "-n", "team-b")
-    assert tools.may("create", "events", "-n", "team-b")
-    assert tools.may("update", DEFINITION, "--subresource=status", "-n", "team-b")
-    assert tools.may("update", f"leases/{NAME}", "-n", HOME)
+    tools.will_be_allowed("delete", "pods", "-n", "team-b")
+    tools.will_be_allowed("create", "events", "-n", "team-b")
+    tools.will_be_allowed("update", DEFINITION, "--subresource=status", "-n", "team-b")
+    tools.will_be_allowed("update", f"leases/{NAME}", "-n", HOME)
     assert not tools.may("get", "secrets", "-n", "team-b")
     assert not tools.may("update", DEFINITION, "-n", "team-b")
     assert not tools.may("create", "pods", "--subresource=exec", "-n", "team-b")
@@ -180,8 +188,8 @@ def test_the_operator_may_do_what_it_needs_in_the_whole_cluster(tools: Tools) ->
 
 def test_with_namespaces_it_may_do_nothing_elsewhere(tools: Tools) -> None:
     tools.install("--set", "watchNamespaces={team-a}")
-    assert tools.may("create", "pods", "-n", "team-a")
-    assert tools.may("watch", DEFINITION, "-n", "team-a")
+    tools.will_be_allowed("create", "pods", "-n", "team-a")
+    tools.will_be_allowed("watch", DEFINITION, "-n", "team-a")
     assert not tools.may("create", "pods", "-n", "team-b")
     assert not tools.may("list", DEFINITION, "--all-namespaces")
 

@@ -124,8 +124,8 @@ def live_through_everything(api: Api, operator: Operator) -> None:
     api.wait(lambda: ready_reason(api, "first") == "PodRefused", what="the impostor is told of")
     api.delete("pods", "team", name, gracePeriodSeconds=0)
     api.wait(lambda: ready_reason(api, "first") != "PodRefused", what="the job goes on")
-    masters = f"{LABEL_ROLE}=master"
-    api.wait(lambda: api.list("pods", "team", labels=masters), what="the master is there")
+    workers = f"{LABEL_ROLE}=worker"
+    api.wait(lambda: api.list("pods", "team", labels=workers), what="the group is there")
     operator.kill_and_start()  # finds the objects that its predecessor made
     wait_complete(api, "first")
 
