@@ -47,7 +47,7 @@ ROLES = ("prepare", "master", "workers", "evaluate")
 
 NUMBERS = (
     r"model\.config\.(layerNormEpsilon|initializerRange)|"
-    r"optimizer\.(weightDecay|epsilon|clipNorm)"
+    r"(phases\.[0-9]+\.)?optimizer\.(weightDecay|epsilon|clipNorm)"
 )
 
 # What only the operator refuses: place, value, and what the API server does instead.
