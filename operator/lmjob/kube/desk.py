@@ -44,7 +44,7 @@ class Desk:
         """Monotonic time of the last good resync."""
 
     def job_event(self, kind: str | None, body: Object) -> None:
-        """A watch told of a job; `kind` None: from the watch's own listing."""
+        """A watch told of a job."""
         key = key_of(body["metadata"])
         view = self._views.get(key)
         if kind == "DELETED":
