@@ -45,8 +45,10 @@ def test_the_example_reaches_complete_on_two_nodes_with_the_weights_of_lmjob_run
     assert columns(run)[1:5] == ["Finished", "evaluate", "main", "30"]
 
 
-def test_upgrade_and_uninstall_leave_running_jobs_and_data_alone(machine, site, release):
-    run = Run(machine, site, slow_example(STEPS_OF_AN_UPGRADE))
+def test_upgrade_and_uninstall_leave_running_jobs_and_data_alone(machine, site, release, tmp_path):
+    job = slow_example(STEPS_OF_AN_UPGRADE)
+    undisturbed = weights_alone(job, tmp_path / "alone")
+    run = Run(machine, site, job)
     run.apply()
     run.wait_for_step(3)
     group = uids(run)
@@ -66,6 +68,7 @@ def test_upgrade_and_uninstall_leave_running_jobs_and_data_alone(machine, site, 
     finally:
         release.install()
     run.wait_until_complete(120)
+    assert run.weights() == undisturbed
     assert [step for step, _ in run.losses()] == list(range(1, STEPS_OF_AN_UPGRADE + 1))
     assert run.status()["attempt"] == 1
     assert run.status()["restarts"] == 0

@@ -8,6 +8,7 @@ from typing import Any, cast
 from lmjob.api.spec import parse_job
 from lmjob.core.decide import Act, Claim
 from lmjob.core.events import Event
+from lmjob.core.memory import Memory, in_stage, next_attempt
 from lmjob.core.plan import Facts, plan_job
 from lmjob.kube.acts import Acts
 from lmjob.kube.client import Client
@@ -51,6 +52,20 @@ def test_the_pod_that_is_drawn_while_a_claim_is_stored_is_the_one_that_is_create
     wanted["metadata"]["labels"]["drawn"] = "ahead"
     assert server.made[-1] == wanted
     assert view.draft is None, "it is used once"
+
+
+def test_the_service_comes_with_the_workers_and_not_before() -> None:
+    body = jobs.job("one", workers=2)
+    body["metadata"] |= {"uid": "u-1", "namespace": "team", "generation": 1, "resourceVersion": "1"}
+    view, server = View("team/one", body), Server()
+    plan = plan_job(parse_job(body), uid="u-1", facts=Facts(default_image="example.org/a:1"))
+    memory = in_stage(next_attempt(Memory(), 100.0), "train", 100.0)
+    leader, *workers = (replica.key for replica in plan.stage("train").replicas)
+    acts = Acts(cast(Client, server))
+    asyncio.run(acts.act(view, plan, memory, Act(create=(leader,))))
+    assert [made["kind"] for made in server.made] == ["ConfigMap", "Pod"]
+    asyncio.run(acts.act(view, plan, memory, Act(create=tuple(workers))))
+    assert sorted(made["kind"] for made in server.made[2:]) == ["Pod", "Pod", "Service"]
 
 
 class NoEvents:

@@ -16,7 +16,14 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from lmjob.kube.errors import Unavailable
 from lmjob.kube.queue import KeyedQueue
-from lmjob.kube.schedule import FIRST_BACKOFF, LONGEST_BACKOFF, URGENT_IN_A_ROW, Schedule
+from lmjob.kube.schedule import (
+    BUSY,
+    CALM_SECONDS,
+    FIRST_BACKOFF,
+    LONGEST_BACKOFF,
+    URGENT_IN_A_ROW,
+    Schedule,
+)
 
 UNIX = 1_800_000_000.0
 
@@ -60,6 +67,19 @@ def fail(schedule: Schedule, key: str, at_least: float = 0.0) -> None:
     schedule.add(key)
     assert schedule.take() == key
     schedule.failed(key, at_least)
+
+
+def test_it_is_busy_with_many_keys_and_for_a_while_after(schedule: Schedule, clock: Clock) -> None:
+    for number in range(BUSY):
+        schedule.add(f"team/{number}")
+    assert not schedule.busy
+    schedule.add("team/more")
+    while (key := schedule.take()) is not None:
+        schedule.done(key)
+    clock.move(CALM_SECONDS - 0.1)
+    assert schedule.busy, "in a burst, jobs wait together for others"
+    clock.move(0.2)
+    assert not schedule.busy
 
 
 def test_first_come_first_served_and_fresh_events_before_the_resync(schedule: Schedule) -> None:

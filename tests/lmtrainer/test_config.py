@@ -93,6 +93,31 @@ def test_the_configuration_needs_the_standard_library_only():
             '(got "bse"); did you mean "base"?',
         ),
         (
+            {"model": {"type": "groupbert", "config": {"hiddenSize": 40, "heads": 2}}},
+            "model.config.hiddenSize: is not divisible by 16, as groupbert needs it (got 40); "
+            "nearest 32 or 48",
+        ),
+        (
+            {"model": {"type": "groupbert", "config": {"intermediateSize": 514}}},
+            "model.config.intermediateSize: is not divisible by 4, as groupbert needs it",
+        ),
+        (
+            {"model": {"type": "bert", "resizeEmbeddings": True}},
+            "model.resizeEmbeddings: is for a model that is taken from a folder",
+        ),
+        (
+            {"optimizer": {"type": "adam", "weightDecay": 0.1}},
+            "optimizer.weightDecay: adam has none",
+        ),
+        (
+            {"phases": [{"name": "a", "steps": 9, "warmupSteps": 1, "warmupShare": 0.1}]},
+            "phases[0].warmupShare: warmupSteps and warmupShare are both given",
+        ),
+        (
+            {"phases": [{"name": "a", "steps": 9, "finalLearningRate": 1}]},
+            "phases[0].finalLearningRate: is more than learningRate 0.0001",
+        ),
+        (
             {"model": {"preset": "tiny"}},
             "model.type: required; give type: bert, roberta, groupbert, gpt2",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,11 @@ def test_row_013_a_larger_tokenizer_gets_new_embeddings_where_that_is_asked_for(
     assert mean_loss(trained(one, rows, 20), rows) < before
     smaller = build.from_folder("bert", tmp_path, vocabulary_size=50, resize=True)
     assert smaller.config.vocab_size == 60, "never cut"
+
+
+def test_roberta_needs_a_token_for_padding() -> None:
+    with pytest.raises(UserError, match="tokenizer: has no pad token"):
+        build.build("roberta", SIZES, dataclasses.replace(WORDS, pad=None), seed=0)
 
 
 def test_row_061_roberta_learns() -> None:

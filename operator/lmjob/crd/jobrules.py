@@ -37,7 +37,7 @@ def _name() -> Cel:
 
 def _frozen() -> Cel:
     """One rule for all fields, and first the specification as a whole: the server asks it at each
-    write of the status as well, where a rule for each field was half of the write's cost."""
+    write of the status as well, where a rule for each field was more than a third of its cost."""
     keys = [f.key for f in fields(JobSpec) if f.key not in EDITABLE]
     changed = [f'{_same(key)} ? "" : {text(key + " ")}' for key in keys]
     return Cel(

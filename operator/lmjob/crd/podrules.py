@@ -23,11 +23,17 @@ from lmtrainer.contract.environment import (
 _KEY = re2(LABEL_KEY).text
 
 
-def _keys(rule: str, words: str, *values: str) -> Cel:
-    """A rule of each key `k` of an object; the message is that of one that breaks it. An object has
-    no order, so the message is made of one look at it."""
+def _keys(rule: str, words: str, *values: str, field: str = "") -> Cel:
+    """A rule of each key `k` of an object, or of one of its fields; the message is that of one that
+    breaks it. An object has no order, so the message is made of one look at it."""
+    path = f"self.{field}" if field else "self"
     told = said(f"%s: {words}", "k", *values)
-    return Cel(f"self.all(k, {rule})", expression=f"self.filter(k, !({rule})).map(k, {told})[0]")
+    test = f"{path}.all(k, {rule})"
+    return Cel(
+        f"!has({path}) || {test}" if field else test,
+        expression=f"{path}.filter(k, !({rule})).map(k, {told})[0]",
+        field=field,
+    )
 
 
 def _label_keys() -> Cel:
@@ -116,29 +122,25 @@ def _requests() -> tuple[Cel, ...]:
     compared = "quantity({}).compareTo(quantity({}))".format(*amounts)
     way_out = "lower it or raise the limit"
     return (
-        _requested(
+        _keys(
             f"!({both}) || !({read}) || {compared} <= 0",
             f"the %s request exceeds the limit %s; {way_out}",
             "k",
             "string(self.limits[k])",
+            field="requests",
         ),
-        _requested(
+        _keys(
             f'!k.contains("/") || {both}',
             "a device needs a limit; move it to limits: it cannot be shared",
+            field="requests",
         ),
-        _requested(
+        _keys(
             f'!k.contains("/") || !({both}) || !({read}) || {compared} >= 0',
             "must equal the limit %s; leave the request out",
             "string(self.limits[k])",
+            field="requests",
         ),
     )
-
-
-def _requested(rule: str, words: str, *values: str) -> Cel:
-    """A rule of each request beside its limit."""
-    found = f"self.requests.filter(k, !({rule})).map(k, {said(f'%s: {words}', 'k', *values)})[0]"
-    test = f"!has(self.requests) || self.requests.all(k, {rule})"
-    return Cel(test, expression=found, field="requests")
 
 
 _ZERO = r"^[+]?(0+([.]0*)?|[.]0+)([a-zA-Z].*)?$"

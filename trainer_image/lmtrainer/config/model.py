@@ -15,6 +15,10 @@ from lmtrainer.config.sources import location_mistakes
 ModelType = Literal["bert", "roberta", "groupbert", "gpt2"]
 Objective = Literal["mlm", "clm"]
 
+CONV_GROUP_SIZE, CONV_KERNEL_SIZE, FFN_GROUPS = 16, 7, 4
+"""Of GroupBERT: channels and positions that a convolution mixes, groups of the way back from the
+inner width."""
+
 MAX_WIDTH = 131_072
 """Widest model: eight times the widest that has been published."""
 
@@ -198,10 +202,10 @@ class ModelConfig:
 
 
 def _group_mistakes(sizes: Architecture) -> Iterator[Mistake]:
-    """Convolutions have groups of 16 channels, the way back from the inner width has 4 groups."""
+    """Widths must divide into the groups."""
     for field, size, unit in (
-        ("hiddenSize", sizes.hidden_size, 16),
-        ("intermediateSize", sizes.intermediate_size, 4),
+        ("hiddenSize", sizes.hidden_size, CONV_GROUP_SIZE),
+        ("intermediateSize", sizes.intermediate_size, FFN_GROUPS),
     ):
         if size % unit:
             rule = f"is not divisible by {unit}, as groupbert needs it"

@@ -101,43 +101,41 @@ def _groupbert(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
     return _like_bert(GroupBertConfig, sizes, vocabulary)
 
 
-def _like_bert(
-    kind: type[BertConfig], sizes: Architecture, vocabulary: Vocabulary
-) -> PretrainedConfig:
-    return kind(
-        vocab_size=vocabulary.size,
-        hidden_size=sizes.hidden_size,
-        num_hidden_layers=sizes.layers,
-        num_attention_heads=sizes.heads,
-        intermediate_size=sizes.intermediate_size,
-        max_position_embeddings=sizes.max_positions,
-        hidden_dropout_prob=sizes.dropout,
-        attention_probs_dropout_prob=sizes.attention_dropout,
-        layer_norm_eps=sizes.layer_norm_epsilon,
-        initializer_range=sizes.initializer_range,
-        pad_token_id=vocabulary.pad,
-    )
-
-
 def _roberta(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
-    assert vocabulary.pad is not None, "checked when the dataset was opened"
-    return RobertaConfig(
-        vocab_size=vocabulary.size,
-        hidden_size=sizes.hidden_size,
-        num_hidden_layers=sizes.layers,
-        num_attention_heads=sizes.heads,
-        intermediate_size=sizes.intermediate_size,
-        # Positions are counted from behind the id of the padding (models.objective).
+    if vocabulary.pad is None:
+        raise UserError(
+            "tokenizer: has no pad token, from whose id roberta counts positions; "
+            "choose another tokenizer, or name the token in its tokenizer_config.json"
+        )
+    return _like_bert(
+        RobertaConfig,
+        sizes,
+        vocabulary,
         max_position_embeddings=sizes.max_positions + vocabulary.pad + 1,
         type_vocab_size=1,
-        hidden_dropout_prob=sizes.dropout,
-        attention_probs_dropout_prob=sizes.attention_dropout,
-        layer_norm_eps=sizes.layer_norm_epsilon,
-        initializer_range=sizes.initializer_range,
-        pad_token_id=vocabulary.pad,
         bos_token_id=vocabulary.cls,
         eos_token_id=vocabulary.sep,
     )
+
+
+def _like_bert(
+    kind: type[PretrainedConfig], sizes: Architecture, vocabulary: Vocabulary, **others: Any
+) -> PretrainedConfig:
+    """`others` are what the family has of its own, or otherwise."""
+    shared = {
+        "vocab_size": vocabulary.size,
+        "hidden_size": sizes.hidden_size,
+        "num_hidden_layers": sizes.layers,
+        "num_attention_heads": sizes.heads,
+        "intermediate_size": sizes.intermediate_size,
+        "max_position_embeddings": sizes.max_positions,
+        "hidden_dropout_prob": sizes.dropout,
+        "attention_probs_dropout_prob": sizes.attention_dropout,
+        "layer_norm_eps": sizes.layer_norm_epsilon,
+        "initializer_range": sizes.initializer_range,
+        "pad_token_id": vocabulary.pad,
+    }
+    return kind(**shared | others)
 
 
 def _gpt2(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:

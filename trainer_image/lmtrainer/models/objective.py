@@ -43,14 +43,7 @@ def to_device(batch: Batch, device: torch.device) -> DeviceBatch:
 
 
 def _bert_logits(model: Any, batch: DeviceBatch) -> Tensor:
-    hidden = model.bert(
-        input_ids=batch.tokens, position_ids=batch.positions, lengths=batch.lengths
-    ).last_hidden_state
-    return model.cls(hidden[0].index_select(0, batch.targets))  # type: ignore[no-any-return]
-
-
-def _groupbert_logits(model: Any, batch: DeviceBatch) -> Tensor:
-    hidden = model.groupbert(
+    hidden = model.base_model(
         input_ids=batch.tokens, position_ids=batch.positions, lengths=batch.lengths
     ).last_hidden_state
     return model.cls(hidden[0].index_select(0, batch.targets))  # type: ignore[no-any-return]
@@ -78,7 +71,7 @@ def _gpt2_logits(model: Any, batch: DeviceBatch) -> Tensor:
 _LOGITS: Mapping[str, Callable[[Any, DeviceBatch], Tensor]] = {
     "bert": _bert_logits,
     "roberta": _roberta_logits,
-    "groupbert": _groupbert_logits,
+    "groupbert": _bert_logits,
     "gpt2": _gpt2_logits,
 }
 

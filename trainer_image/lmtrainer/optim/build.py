@@ -16,13 +16,12 @@ from lmtrainer.optim.lamb import Lamb
 def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     """The optimizer of a resolved configuration; its learning rate is set at each step."""
     assert config.weight_decay is not None, "the plan resolves it"
-    groups = list(_groups(model, config, config.weight_decay))
+    groups = _groups(model, config, config.weight_decay)
     options: dict[str, Any] = {"betas": (config.beta1, config.beta2), "eps": config.epsilon}
     if config.type == "lamb" or not config.bias_correction:
         return Lamb(groups, bias_correction=config.bias_correction, **options)
     kind = torch.optim.Adam if config.type == "adam" else torch.optim.AdamW
-    plain = [{k: v for k, v in group.items() if k != "trust"} for group in groups]
-    return kind(plain, lr=0.0, fused=True, **options)
+    return kind(groups, lr=0.0, fused=True, **options)
 
 
 def _groups(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lmtrainer.dataset import EvaluationRows, Prepared, open_prepared
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.durable import MANIFEST_FILE, read_small, sha256_of, verify_manifest
 from lmtrainer.evaluate import fill, picture, report, results
-from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
+from lmtrainer.evaluate.measure import measure, unigram_losses
 from lmtrainer.models import build
 from lmtrainer.output import Claim, read_metrics, verified_record
 from lmtrainer.parallel.world import World, join, leave
@@ -77,9 +77,11 @@ def _evaluate(context: StageContext, held: Claim, world: World) -> str:
     rows = _told(context, _rows(context, prepared))
     totals = measure(model, rows, run, world, unigram_losses(prepared.counts))
     filled = [fill.fill(model, folder, text, device=world.device) for text in run.evaluate.fill]
-    _draw(held.folder, totals)
+    metrics = list(read_metrics(held.folder))
+    baseline = totals.baseline / totals.predictions
+    picture.draw(metrics, held.folder / PICTURE_FILE, baseline=baseline)
     held.fence()
-    results.write(held.folder, totals, read_metrics(held.folder))
+    results.write(held.folder, totals, metrics)
     return report.write(held.folder, totals, filled, _facts(context, held))
 
 
@@ -104,9 +106,3 @@ def _told(context: StageContext, rows: list[Batch]) -> Iterator[Batch]:
                 total=len(rows),
             )
         )
-
-
-def _draw(output: Path, totals: Totals) -> None:
-    metrics: Iterable[dict[str, Any]] = read_metrics(output)
-    baseline = totals.baseline / totals.predictions
-    picture.draw(list(metrics), output / PICTURE_FILE, baseline=baseline)

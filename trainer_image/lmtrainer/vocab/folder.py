@@ -29,9 +29,15 @@ ADOPTED_FILES = (TOKENIZER_FILE, CONFIG_FILE, MAP_FILE)
 _ROLES = tuple(dict.fromkeys(role for names in SPECIALS.values() for role in names))
 
 _USUAL: Mapping[str, tuple[str, ...]] = {
-    role: tuple(names[role] for names in SPECIALS.values() if role in names) for role in _ROLES
+    role: tuple(
+        names[role]
+        for names in SPECIALS.values()
+        if role in names and not (role == "unk" and names[role] == names.get("eos"))
+    )
+    for role in _ROLES
 }
-"""What a role is called where a folder does not say: the first that the tokenizer has."""
+"""What a role is called where a folder does not say: the first that the tokenizer has. A token that
+ends a text as well stands for nothing unknown unless that is said."""
 
 
 def save(
@@ -50,11 +56,11 @@ def save(
     if settings.type == "bytebpe":
         kind = "RobertaTokenizer" if "mask" in specials else "GPT2Tokenizer"
         config |= {"tokenizer_class": kind, "add_prefix_space": False}
-    elif settings.type != "wordpiece":
-        config |= {"tokenizer_class": "PreTrainedTokenizerFast"}
-    else:
+    elif settings.type == "wordpiece":
         config |= {"tokenizer_class": "BertTokenizer", "do_lower_case": settings.lowercase}
         config |= {"strip_accents": None, "tokenize_chinese_chars": True}
+    else:
+        config |= {"tokenizer_class": "PreTrainedTokenizerFast"}
     config |= {f"{role}_token": token for role, token in specials.items()}
     return _write(folder, tokenizer.to_str(pretty=True).encode(), config, fingerprint)
 

@@ -30,7 +30,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmtrainer.config import RunConfig
-from lmtrainer.config.model import Architecture
+from lmtrainer.config.model import (
+    CONV_GROUP_SIZE,
+    CONV_KERNEL_SIZE,
+    FFN_GROUPS,
+    Architecture,
+)
 from lmtrainer.config.phase import Phase, batch_shape
 from lmtrainer.config.resolution import TOKENIZER_DEFAULTS
 
@@ -112,11 +117,10 @@ def parameter_count(run: RunConfig) -> int:
 
 
 def _groupbert_layer(h: int, m: int) -> int:
-    """Convolution (16 channels a group, 7 positions), attention, two feed-forward parts whose way
-    back has 4 groups."""
+    """A convolution, attention, and two feed-forward parts."""
     norm, dense = 2 * h, h * h + h
-    convolution = norm + 2 * dense + (h * 16 * 7 + h) + norm + dense
-    feed_forward = norm + (h * m + m) + (m // 4 * h + h) + dense
+    convolution = norm + 2 * dense + (h * CONV_GROUP_SIZE * CONV_KERNEL_SIZE + h) + norm + dense
+    feed_forward = norm + (h * m + m) + (m // FFN_GROUPS * h + h) + dense
     return convolution + 2 * feed_forward + norm + 4 * dense
 
 

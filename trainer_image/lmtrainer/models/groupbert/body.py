@@ -8,7 +8,7 @@ sequences' `lengths` are given: neither padding nor a neighbour ever reaches a t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,25 @@ from transformers.models.bert.modeling_bert import (
 )
 
 from lmtrainer.models.groupbert.configuration import GroupBertConfig
+
+
+class PackedRow(NamedTuple):
+    """Sequences end to end, and where their tokens lie when empty places stand before, between and
+    behind them, so that no convolution reaches from one to the next."""
+
+    lengths: Sequence[int]
+    places: Tensor
+    """[tokens]"""
+    room: int
+    """Tokens and empty places."""
+
+
+def packed_row(lengths: Sequence[int], reach: int, device: torch.device) -> PackedRow:
+    """`reach`: how many empty places a convolution needs. Made once for all layers."""
+    tokens = sum(lengths)
+    gaps = torch.arange(1, len(lengths) + 1) * reach
+    places = torch.arange(tokens) + torch.repeat_interleave(gaps, torch.tensor(lengths))
+    return PackedRow(lengths, places.to(device), tokens + reach * (len(lengths) + 1))
 
 
 class Convolution(nn.Module):
@@ -42,32 +61,20 @@ class Convolution(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.reach = config.conv_kernel_size // 2
 
-    def forward(self, hidden: Tensor, mask: Tensor | None, lengths: Sequence[int] | None) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor | None, row: PackedRow | None) -> Tensor:
         gate, value = self.gate(self.norm(hidden)).chunk(2, dim=-1)
-        mixed = self._convolved(torch.sigmoid(gate) * value, mask, lengths)
+        mixed = self._convolved(torch.sigmoid(gate) * value, mask, row)
         return hidden + self.dropout(self.dense(F.silu(self.conv_norm(mixed))))  # type: ignore[no-any-return]
 
-    def _convolved(
-        self, values: Tensor, mask: Tensor | None, lengths: Sequence[int] | None
-    ) -> Tensor:
-        if lengths is None:
+    def _convolved(self, values: Tensor, mask: Tensor | None, row: PackedRow | None) -> Tensor:
+        if row is None:
             if mask is not None:
                 values = values * mask[..., None].to(values.dtype)
             spread = F.pad(values, (0, 0, self.reach, self.reach))
             return self.conv(spread.transpose(1, 2)).transpose(1, 2)  # type: ignore[no-any-return]
-        places = _spread(lengths, self.reach, values.device)
-        size = values.shape[1] + self.reach * (len(lengths) + 1)
-        room = values.new_zeros(1, size, values.shape[2]).index_copy(1, places, values)
+        room = values.new_zeros(1, row.room, values.shape[2]).index_copy(1, row.places, values)
         mixed = self.conv(room.transpose(1, 2)).transpose(1, 2)
-        return mixed.index_select(1, places - self.reach)  # type: ignore[no-any-return]
-
-
-def _spread(lengths: Sequence[int], reach: int, device: torch.device) -> Tensor:
-    """Where the tokens of a packed row lie when `reach` empty places stand before, between and
-    behind its sequences. [tokens]"""
-    sizes = torch.tensor(lengths, device=device)
-    gaps = torch.arange(1, len(lengths) + 1, device=device) * reach
-    return torch.arange(int(sum(lengths)), device=device) + torch.repeat_interleave(gaps, sizes)
+        return mixed.index_select(1, row.places - self.reach)  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -104,12 +111,12 @@ class Attention(nn.Module):
         self.dense = nn.Linear(width, width)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None, lengths: Sequence[int] | None) -> Tensor:
+    def forward(self, hidden: Tensor, mask: Tensor | None, row: PackedRow | None) -> Tensor:
         batch, tokens, width = hidden.shape
         parts = self.qkv(self.norm(hidden)).view(batch, tokens, 3, self.heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4)
         dropout = self.attention_dropout if self.training else 0.0
-        if lengths is None:
+        if row is None:
             allowed = None if mask is None else mask[:, None, None, :].bool()
             out = F.scaled_dot_product_attention(
                 query, key, value, attn_mask=allowed, dropout_p=dropout, scale=self.scaling
@@ -117,7 +124,7 @@ class Attention(nn.Module):
         else:
             attend = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
             options: dict[str, Any] = {"scaling": self.scaling, "dropout": dropout}
-            out, _ = attend(self, query, key, value, None, lengths=lengths, **options)
+            out, _ = attend(self, query, key, value, None, lengths=row.lengths, **options)
         return hidden + self.dropout(self.dense(out.reshape(batch, tokens, width)))  # type: ignore[no-any-return]
 
 
@@ -129,9 +136,9 @@ class Layer(nn.Module):
         self.attention = Attention(config)
         self.behind = FeedForward(config)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None, lengths: Sequence[int] | None) -> Tensor:
-        hidden = self.before(self.convolution(hidden, mask, lengths))
-        return self.behind(self.attention(hidden, mask, lengths))  # type: ignore[no-any-return]
+    def forward(self, hidden: Tensor, mask: Tensor | None, row: PackedRow | None) -> Tensor:
+        hidden = self.before(self.convolution(hidden, mask, row))
+        return self.behind(self.attention(hidden, mask, row))  # type: ignore[no-any-return]
 
 
 class GroupBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
@@ -193,8 +200,11 @@ class GroupBertModel(GroupBertPreTrainedModel):
         hidden = self.embeddings(
             input_ids=input_ids, token_type_ids=token_type_ids, position_ids=position_ids
         )
+        row = None
+        if lengths is not None:
+            row = packed_row(lengths, self.config.conv_kernel_size // 2, hidden.device)
         for layer in self.layers:
-            hidden = layer(hidden, attention_mask, lengths)
+            hidden = layer(hidden, attention_mask, row)
         hidden = self.norm(hidden)
         pooled = self.pooler(hidden) if self.pooler is not None else None
         return BaseModelOutputWithPooling(last_hidden_state=hidden, pooler_output=pooled)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from transformers import BertConfig
 
+from lmtrainer.config.model import CONV_GROUP_SIZE, CONV_KERNEL_SIZE, FFN_GROUPS
+
 
 class GroupBertConfig(BertConfig):  # type: ignore[misc]
     """`ffn_groups`: groups of the projection back from the feed-forward width. `conv_group_size`:
@@ -11,6 +13,6 @@ class GroupBertConfig(BertConfig):  # type: ignore[misc]
 
     model_type = "groupbert"
 
-    ffn_groups: int = 4
-    conv_group_size: int = 16
-    conv_kernel_size: int = 7
+    ffn_groups: int = FFN_GROUPS
+    conv_group_size: int = CONV_GROUP_SIZE
+    conv_kernel_size: int = CONV_KERNEL_SIZE
