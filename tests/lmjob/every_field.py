@@ -103,6 +103,7 @@ EVERY_FIELD = changed(
                 "attentionDropout": 0.5,
                 "layerNormEpsilon": 1e-12,
                 "initializerRange": 0.02,
+                "activation": "gelu",
             },
         },
         "spec.masking": {"share": 0.2, "masked": 1, "random": 0, "wholeWords": True},

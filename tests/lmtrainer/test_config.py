@@ -18,7 +18,9 @@ from lmtrainer.config import (
     parse,
     resolve,
 )
-from lmtrainer.config.model import PRESETS
+from lmtrainer.config.architecture import (
+    PRESETS,
+)
 from lmtrainer.config.phase import Phase, batch_mistakes, batch_shape, warmup_steps
 from lmtrainer.config.run import volume_claims
 
@@ -123,7 +125,15 @@ def test_the_configuration_needs_the_standard_library_only():
         ),
         (
             {"model": {"type": "bert", "from": "x", "preset": "tiny"}},
-            'model.from: a saved model keeps its sizes (got "x"); remove preset and config',
+            'model.from: a saved model keeps its sizes (got "x"); remove preset and the sizes',
+        ),
+        (
+            {"model": {"type": "bert", "from": "x", "config": {"activation": "relu", "layers": 2}}},
+            'model.from: a saved model keeps its sizes (got "x"); remove preset and the sizes',
+        ),
+        (
+            {"model": {"type": "groupbert", "config": {"activation": "relu"}}},
+            'model.config.activation: groupbert computes gelu (got "relu")',
         ),
         (
             {"model": {"type": "gpt2"}, "evaluate": {"fill": ["a [MASK]"]}},

@@ -5,7 +5,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-from lmtrainer.config.model import PRESETS, Architecture
+from lmtrainer.config.architecture import (
+    PRESETS,
+    Architecture,
+)
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.faults import UserError
 from lmtrainer.models import build

@@ -13,7 +13,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
-from lmtrainer.config.model import PRESETS, Architecture, ModelType
+from lmtrainer.config.architecture import (
+    PRESETS,
+    Architecture,
+    ArchitectureChanges,
+    ModelType,
+)
+from lmtrainer.config.model import ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.faults import UserError
@@ -169,3 +175,23 @@ def test_row_106_old_files_load_as_data_and_are_saved_as_safetensors(tmp_path: P
     (tmp_path / "pytorch_model.bin").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(UserError, match="is damaged"):
         build.from_folder("bert", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("family", "word"), [("bert", "hidden_act"), ("gpt2", "activation_function")]
+)
+def test_row_010_a_saved_model_takes_other_habits_but_no_other_sizes(
+    family: ModelType, word: str, tmp_path: Path
+) -> None:
+    made = dataclasses.replace(SIZES, activation="relu")
+    build.build(family, made, WORDS, seed=0).save_pretrained(tmp_path)
+    assert getattr(build.from_folder(family, tmp_path).config, word) == "relu"
+    changes = ArchitectureChanges(activation="gelu", layer_norm_epsilon=0.001, dropout=0.0)
+    warm = build.from_folder(family, tmp_path, habits=changes.habits())
+    norm = next(m for m in warm.modules() if isinstance(m, torch.nn.LayerNorm))
+    assert (getattr(warm.config, word), norm.eps) == ("gelu", 0.001)
+    assert {m.p for m in warm.modules() if isinstance(m, torch.nn.Dropout)} == {0.0}
+    (told,) = ModelConfig(
+        type=family, from_="x", config=ArchitectureChanges(hidden_size=64)
+    ).mistakes()
+    assert str(told).startswith("from: a saved model keeps its sizes")

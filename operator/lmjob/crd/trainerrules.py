@@ -8,8 +8,13 @@ from types import MappingProxyType
 
 from lmjob.crd.cel import Cel, any_of, given, literal, or_else, said, told
 from lmjob.crd.locationrules import LOCATION, WRITABLE
+from lmtrainer.config.architecture import (
+    KEPT_BY_NO_WEIGHT,
+    PRESETS,
+    ArchitectureChanges,
+)
 from lmtrainer.config.data import DataConfig, ValidationConfig
-from lmtrainer.config.model import OBJECTIVES, PRESETS, ArchitectureChanges, ModelConfig
+from lmtrainer.config.model import OBJECTIVES, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.run import EvaluateConfig, MaskingConfig, OutputConfig, RunConfig
@@ -53,7 +58,11 @@ def _from_scratch(model: str) -> str:
 
 
 def _model() -> tuple[Cel, ...]:
-    changes = [f"has(self.config.{f.key})" for f in fields(ArchitectureChanges)]
+    changes = [
+        f"has(self.config.{f.key})"
+        for f in fields(ArchitectureChanges)
+        if f.name not in KEPT_BY_NO_WEIGHT
+    ]
     saved = ModelConfig(type="bert", from_="pvc://a/b", preset="base")
     width, heads = _size("self", "hiddenSize", 0), _size("self", "heads", 1)
     below = f"{width} - {width} % {heads}"
@@ -71,6 +80,11 @@ def _model() -> tuple[Cel, ...]:
         told(
             f"!has(self.from) || !(has(self.preset) || has(self.config) && ({any_of(*changes)}))",
             saved.mistakes(),
+        ),
+        told(
+            '!has(self.type) || self.type != "groupbert" || !has(self.config)'
+            ' || !has(self.config.activation) || self.config.activation == "gelu"',
+            ModelConfig(type="groupbert", config=ArchitectureChanges(activation="relu")).mistakes(),
         ),
         Cel(
             f"!has(self.type) || !has(self.preset) || self.preset in {_NAMES}[self.type]",

@@ -8,118 +8,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from lmtrainer.config.architecture import (
+    CONV_GROUP_SIZE,
+    FFN_GROUPS,
+    PRESETS,
+    Architecture,
+    ArchitectureChanges,
+    ModelType,
+)
 from lmtrainer.config.mistakes import Mistake, close_word, show
 from lmtrainer.config.schema import setting
 from lmtrainer.config.sources import location_mistakes
 
-ModelType = Literal["bert", "roberta", "groupbert", "gpt2"]
 Objective = Literal["mlm", "clm"]
-
-CONV_GROUP_SIZE, CONV_KERNEL_SIZE, FFN_GROUPS = 16, 7, 4
-"""Of GroupBERT: channels and positions that a convolution mixes, groups of the way back from the
-inner width."""
-
-MAX_WIDTH = 131_072
-"""Widest model: eight times the widest that has been published."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """The sizes of a model, in the words of every family."""
-
-    layers: int
-    hidden_size: int
-    heads: int
-    intermediate_size: int
-    max_positions: int
-    dropout: float = 0.1
-    attention_dropout: float = 0.1
-    layer_norm_epsilon: float = 1e-12
-    initializer_range: float = 0.02
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArchitectureChanges:
-    """Changes to a preset; what is left out stays as the preset has it."""
-
-    layers: int | None = setting(None, "transformer layers", minimum=1, maximum=1000)
-    hidden_size: int | None = setting(
-        None, "width of the hidden states", minimum=1, maximum=MAX_WIDTH
-    )
-    heads: int | None = setting(
-        None, "attention heads; must divide hiddenSize", minimum=1, maximum=MAX_WIDTH
-    )
-    intermediate_size: int | None = setting(
-        None,
-        "width of the feed-forward part; left out, 4 x hiddenSize if hiddenSize is changed",
-        minimum=1,
-        maximum=4 * MAX_WIDTH,
-    )
-    max_positions: int | None = setting(
-        None, "longest sequence the model can read", minimum=4, maximum=1_048_576
-    )
-    dropout: float | None = setting(None, "dropout of hidden states", minimum=0, below=1)
-    attention_dropout: float | None = setting(None, "dropout of attention", minimum=0, below=1)
-    layer_norm_epsilon: float | None = setting(None, "epsilon of the layer norms", above=0)
-    initializer_range: float | None = setting(None, "standard deviation at the start", above=0)
-
-
-def _bert(layers: int, hidden: int, heads: int) -> Architecture:
-    return Architecture(
-        layers=layers,
-        hidden_size=hidden,
-        heads=heads,
-        intermediate_size=4 * hidden,
-        max_positions=512,
-    )
-
-
-def _roberta(layers: int, hidden: int, heads: int) -> Architecture:
-    return dataclasses.replace(_bert(layers, hidden, heads), layer_norm_epsilon=1e-5)
-
-
-def _gpt2(layers: int, hidden: int, heads: int) -> Architecture:
-    return Architecture(
-        layers=layers,
-        hidden_size=hidden,
-        heads=heads,
-        intermediate_size=4 * hidden,
-        max_positions=1024,
-        layer_norm_epsilon=1e-5,
-    )
-
-
-# Sizes: BERT miniatures of Turc et al. 2019 (arXiv 1908.08962) and BERT's own two; GPT-2's four of
-# Radford et al. 2019, RoBERTa's two of Liu et al. 2019 (arXiv 1907.11692); tiny ones for tests.
-PRESETS: Mapping[ModelType, Mapping[str, Architecture]] = MappingProxyType(
-    {
-        "bert": {
-            "tiny": _bert(2, 128, 2),
-            "mini": _bert(4, 256, 4),
-            "small": _bert(4, 512, 8),
-            "medium": _bert(8, 512, 8),
-            "base": _bert(12, 768, 12),
-            "large": _bert(24, 1024, 16),
-        },
-        "roberta": {
-            "tiny": _roberta(2, 128, 2),
-            "base": _roberta(12, 768, 12),
-            "large": _roberta(24, 1024, 16),
-        },
-        "groupbert": {
-            "tiny": _bert(2, 128, 2),
-            "base": _bert(12, 768, 12),
-            "large": _bert(24, 1024, 16),
-        },
-        "gpt2": {
-            "tiny": _gpt2(2, 128, 2),
-            "small": _gpt2(12, 768, 12),
-            "medium": _gpt2(24, 1024, 16),
-            "large": _gpt2(36, 1280, 20),
-            "xl": _gpt2(48, 1600, 25),
-        },
-    }
-)
 
 OBJECTIVES: Mapping[ModelType, Objective] = MappingProxyType(
     {"bert": "mlm", "roberta": "mlm", "groupbert": "mlm", "gpt2": "clm"}
@@ -146,14 +47,15 @@ class ModelConfig:
             yield Mistake("resizeEmbeddings", "true", rule, way_out, about=("from",))
         if self.from_ is not None:
             yield from location_mistakes("from", (self.from_,), single=True)
-            if self.preset is not None or self.config != ArchitectureChanges():
+            if self.preset is not None or self.config.sizes():
                 yield Mistake(
                     "from",
                     f'"{self.from_}"',
                     "a saved model keeps its sizes",
-                    "remove preset and config",
+                    "remove preset and the sizes in config",
                     about=("preset", "config"),
                 )
+        yield from self._activation_mistakes()
         if self.type is None:
             yield Mistake("type", "", "required", f"give type: {', '.join(PRESETS)}")
             yield from self._given_size_mistakes()
@@ -174,6 +76,12 @@ class ModelConfig:
             return None
         known = self.preset is None or self.preset in PRESETS[self.type]
         return self.architecture() if known else None
+
+    def _activation_mistakes(self) -> Iterator[Mistake]:
+        if self.type == "groupbert" and self.config.activation not in (None, "gelu"):
+            rule, way_out = "groupbert computes gelu", "leave it out"
+            shown = show(self.config.activation)
+            yield Mistake("config.activation", shown, rule, way_out, about=("type",))
 
     def _preset_mistake(self, preset: str, presets: Iterable[str]) -> Mistake:
         rule = f"{self.type} has the presets {', '.join(presets)}"

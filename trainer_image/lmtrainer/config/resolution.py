@@ -10,7 +10,11 @@ import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from lmtrainer.config.model import OBJECTIVES, ArchitectureChanges, ModelConfig, ModelType
+from lmtrainer.config.architecture import (
+    ArchitectureChanges,
+    ModelType,
+)
+from lmtrainer.config.model import OBJECTIVES, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase, warmup_steps
 from lmtrainer.config.run import Precision, ResolvedRun, RunConfig, config_hash

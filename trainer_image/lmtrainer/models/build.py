@@ -22,7 +22,10 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from lmtrainer.config.model import Architecture, ModelType
+from lmtrainer.config.architecture import (
+    Architecture,
+    ModelType,
+)
 from lmtrainer.faults import UserError
 from lmtrainer.models import groupbert, saved
 from lmtrainer.models.attention import PACKED, register
@@ -53,10 +56,12 @@ def from_folder(
     *,
     vocabulary_size: int | None = None,
     resize: bool = False,
+    habits: Mapping[str, object] = MappingProxyType({}),
     seed: int = 0,
 ) -> Any:
     """The model that lies in `folder`, in float32, whatever it was saved in; nothing of the folder
     is run. `resize`: the tokens that the tokenizer has more of get new embeddings, out of `seed`.
+    `habits` (`ArchitectureChanges.habits`) are what it shall do otherwise than it was saved.
 
     Raises UserError if it is of another family, has fewer embeddings than the tokenizer has ids, or
     lacks weights of the body; weights of the head that are missing begin afresh, and are told.
@@ -78,6 +83,9 @@ def from_folder(
             "choose the tokenizer that the model was trained with, "
             "or set model.resizeEmbeddings: true"
         )
+    for name, value in habits.items():
+        for word in _HABITS[kind][name]:
+            setattr(config, word, value)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = saved.load(_CLASSES[kind], folder, config)
@@ -122,7 +130,7 @@ def _like_bert(
     kind: type[PretrainedConfig], sizes: Architecture, vocabulary: Vocabulary, **others: Any
 ) -> PretrainedConfig:
     """`others` are what the family has of its own, or otherwise."""
-    shared = {
+    shared: dict[str, Any] = {
         "vocab_size": vocabulary.size,
         "hidden_size": sizes.hidden_size,
         "num_hidden_layers": sizes.layers,
@@ -135,11 +143,15 @@ def _like_bert(
         "initializer_range": sizes.initializer_range,
         "pad_token_id": vocabulary.pad,
     }
+    if sizes.activation is not None:
+        shared["hidden_act"] = sizes.activation
     return kind(**shared | others)
 
 
 def _gpt2(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
+    activation = {} if sizes.activation is None else {"activation_function": sizes.activation}
     return GPT2Config(
+        **activation,
         vocab_size=vocabulary.size,
         n_embd=sizes.hidden_size,
         n_layer=sizes.layers,
@@ -155,6 +167,27 @@ def _gpt2(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
         eos_token_id=vocabulary.eos,
     )
 
+
+_LIKE_BERT: Mapping[str, tuple[str, ...]] = {
+    "dropout": ("hidden_dropout_prob",),
+    "attention_dropout": ("attention_probs_dropout_prob",),
+    "layer_norm_epsilon": ("layer_norm_eps",),
+    "activation": ("hidden_act",),
+}
+_HABITS: Mapping[ModelType, Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "bert": _LIKE_BERT,
+        "roberta": _LIKE_BERT,
+        "groupbert": _LIKE_BERT,
+        "gpt2": {
+            "dropout": ("resid_pdrop", "embd_pdrop"),
+            "attention_dropout": ("attn_pdrop",),
+            "layer_norm_epsilon": ("layer_norm_epsilon",),
+            "activation": ("activation_function",),
+        },
+    }
+)
+"""What transformers calls the changes that fit any weights."""
 
 _CONFIGS: Mapping[ModelType, Callable[[Architecture, Vocabulary], PretrainedConfig]] = (
     MappingProxyType({"bert": _bert, "roberta": _roberta, "groupbert": _groupbert, "gpt2": _gpt2})

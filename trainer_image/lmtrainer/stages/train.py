@@ -135,6 +135,7 @@ def _model(context: StageContext, prepared: Prepared, resumed: Checkpoint | None
             place,
             vocabulary_size=prepared.vocabulary.size,
             resize=run.model.resize_embeddings,
+            habits=run.model.config.habits(),
             seed=run.seed,
         )
     else:

@@ -30,7 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lmtrainer.config import RunConfig
-from lmtrainer.config.model import (
+from lmtrainer.config.architecture import (
     CONV_GROUP_SIZE,
     CONV_KERNEL_SIZE,
     FFN_GROUPS,

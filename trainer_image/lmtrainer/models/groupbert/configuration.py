@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from transformers import BertConfig
 
-from lmtrainer.config.model import CONV_GROUP_SIZE, CONV_KERNEL_SIZE, FFN_GROUPS
+from lmtrainer.config.architecture import (
+    CONV_GROUP_SIZE,
+    CONV_KERNEL_SIZE,
+    FFN_GROUPS,
+)
 
 
 class GroupBertConfig(BertConfig):  # type: ignore[misc]
