@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmtrainer.dataset.store import facts_of, open_counts, open_split
+from lmtrainer.dataset.store import facts_of, open_counts, open_sentences, open_split
 from lmtrainer.dataset.writing import Writer
 from lmtrainer.durable import DamagedError, read_manifest, verify_manifest
 
@@ -153,3 +153,50 @@ def test_memory_stays_flat_while_writing(tmp_path):
     assert len(tokens) == 20_000_000
     assert len(facts_of(read_manifest(tmp_path)).train) == 5
     assert peak < 10_000_000
+
+
+def write_sentences(folder, documents, shard=10**6):
+    """Each document is a list of parts, each part a list of sentences."""
+    with Writer(folder, 1000, sentences=True, shard_tokens=shard) as writer:
+        for parts in documents:
+            for number, part in enumerate(parts, 1):
+                found = [sentence for sentence in part if sentence]
+                ids = np.array(list(itertools.chain(*found)), dtype=np.uint32)
+                ends = list(itertools.accumulate(map(len, found)))
+                writer.add("train", ids, last=number == len(parts), ends=ends)
+        writer.seal(**MARKS)
+
+
+SENTENCES = st.lists(st.lists(st.lists(IDS, max_size=4), min_size=1, max_size=3), max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents=SENTENCES, shard=st.integers(1, 30))
+def test_sentences_come_back_whatever_the_parts_and_shards(tmp_path_factory, documents, shard):
+    folder = tmp_path_factory.mktemp("store")
+    write_sentences(folder, documents, shard)
+    ids = list(itertools.chain(*read(folder)))
+    found, place = [], 0
+    for begins in open_sentences(folder, "train"):
+        sizes = np.diff(begins.astype(np.int64)).tolist()
+        found += [ids[place + b : place + b + n] for b, n in zip(begins.tolist(), sizes)]
+        place += int(begins[-1])
+    assert found == [s for parts in documents for part in parts for s in part if s]
+    offsets = open_split(folder, "train").offsets.tolist()
+    ends = np.cumsum([0, *map(len, found)]).tolist()
+    assert set(offsets) <= set(ends)
+    verify_manifest(folder)
+
+
+def test_sentences_that_were_not_recorded_or_do_not_fit_are_told(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    write(tmp_path / "a", [[[1]]])
+    with pytest.raises(DamagedError, match="does not name train-00000.sentences"):
+        open_sentences(tmp_path / "a", "train")
+    write_sentences(tmp_path / "b", [[[[1, 2], [3]]]])
+    path = tmp_path / "b" / "train-00000.sentences"
+    for wrong in ([0, 2, 4], [1, 2, 3]):
+        path.write_bytes(np.array(wrong, dtype="<u8").tobytes())
+        with pytest.raises(DamagedError, match="does not fit"):
+            open_sentences(tmp_path / "b", "train")

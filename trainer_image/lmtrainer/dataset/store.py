@@ -2,9 +2,10 @@
 
 A folder with a manifest and, for each split, shards. A shard is two raw files, little-endian:
 NAME.tokens holds ids (uint16, or uint32 for more than 65,536 of them), NAME.offsets where its
-documents begin in it (uint64, one more than documents). `train.counts` holds how often each id
-occurs in the training split (int64, one per id). Written by `dataset.writing`; opened here, memory
-mapped, by every stage.
+documents begin in it (uint64, one more than documents). A dataset for pairs of sentences has a
+third one, NAME.sentences: where sentences begin in it (uint64, one more than sentences); a document
+begins where a sentence does. `train.counts` holds how often each id occurs in the training split
+(int64, one per id). Written by `dataset.writing`; opened here, memory mapped, by every stage.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Shard:
     name: str
     documents: int
     tokens: int
+    sentences: int | None = None
+    """None where they were not asked for."""
 
     @property
     def tokens_file(self) -> str:
@@ -51,6 +54,10 @@ class Shard:
     @property
     def offsets_file(self) -> str:
         return f"{self.name}.offsets"
+
+    @property
+    def sentences_file(self) -> str:
+        return f"{self.name}.sentences"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +131,21 @@ def open_split(folder: Path, split: Split) -> Tokens:
         offsets.append(begins[1:] + offsets[-1][-1])
         shards.append(ids)
     return Tokens(shards, np.concatenate(offsets))
+
+
+def open_sentences(folder: Path, split: Split) -> list[NDArray[np.uint64]]:
+    """Where sentences begin in each shard of a split [sentences + 1], in tokens of the shard;
+    memory mapped. DamagedError as for `open_split`, and if sentences were not asked for."""
+    manifest = read_manifest(folder)
+    found: list[NDArray[np.uint64]] = []
+    for shard in facts_of(manifest).shards(split):
+        begins = _map(folder, manifest, shard.sentences_file, OFFSET)
+        if len(begins) != (shard.sentences or 0) + 1 or begins[0] != 0:
+            raise DamagedError(f"{shard.sentences_file} does not fit its shard")
+        if begins[-1] != shard.tokens:
+            raise DamagedError(f"{shard.sentences_file} does not fit {shard.tokens_file}")
+        found.append(begins)
+    return found
 
 
 def open_counts(folder: Path) -> NDArray[np.int64]:

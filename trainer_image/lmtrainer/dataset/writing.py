@@ -5,8 +5,9 @@ Called by the preparation of data, into a folder that nobody else sees yet.
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lmtrainer.dataset.hashed import HashedFile
 from lmtrainer.dataset.store import COUNT, COUNTS_FILE, FORMAT, OFFSET, Facts, Shard, id_type
 from lmtrainer.durable import FileFact, write_manifest
 from lmtrainer.text.split import SPLITS, Split
@@ -28,8 +30,8 @@ _FLUSH = 1 << 18
 class Writer:
     """Takes the documents of both splits in any order; to be used as a context.
 
-    `terminator` is an id that is put behind every document, if any. Documents without tokens are
-    left out.
+    `terminator` is an id that is put behind every document, if any. With `sentences` it is recorded
+    where they end. Documents and sentences without tokens are left out.
     """
 
     def __init__(
@@ -38,13 +40,14 @@ class Writer:
         vocab_size: int,
         *,
         terminator: int | None = None,
+        sentences: bool = False,
         shard_tokens: int = SHARD_TOKENS,
     ) -> None:
         self._folder = folder
         self._vocab_size = vocab_size
+        form = _Form(id_type(vocab_size), sentences, terminator, shard_tokens)
         self._splits: dict[Split, _SplitWriter] = {
-            split: _SplitWriter(folder, split, vocab_size, terminator, shard_tokens)
-            for split in SPLITS
+            split: _SplitWriter(folder, split, vocab_size, form) for split in SPLITS
         }
 
     def __enter__(self) -> Writer:
@@ -59,9 +62,12 @@ class Writer:
         for split in self._splits.values():
             split.close()
 
-    def add(self, split: Split, ids: NDArray[np.uint32], *, last: bool) -> None:
-        """Add a document, or the next part of one; `last` ends it."""
-        self._splits[split].add(ids, last=last)
+    def add(
+        self, split: Split, ids: NDArray[np.uint32], *, last: bool, ends: Sequence[int] = ()
+    ) -> None:
+        """Add a document, or the next part of one; `last` ends it. `ends`: where its sentences end
+        in it, ascending, the last one at the end of `ids`."""
+        self._splits[split].add(ids, last=last, ends=ends)
 
     def seal(self, *, fingerprint: str, tokenizer: str) -> str:
         """Write what is left, and the manifest; returns the sha256 of it."""
@@ -69,7 +75,7 @@ class Writer:
             split.finish()
         train, validation = (self._splits[split] for split in SPLITS)
         files = {**train.files, **validation.files}
-        with _HashedFile(self._folder / COUNTS_FILE) as file:
+        with HashedFile(self._folder / COUNTS_FILE) as file:
             file.write(train.counts.astype(COUNT))
         files[COUNTS_FILE] = file.fact
         facts = Facts(
@@ -84,60 +90,62 @@ class Writer:
         return write_manifest(self._folder, files, **vars(facts))
 
 
-class _HashedFile:
-    """A new file that is hashed while it is written."""
+@dataclass(frozen=True)
+class _Form:
+    """How every split of a dataset is written."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb")
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def __enter__(self) -> _HashedFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def write(self, array: NDArray[Any]) -> None:
-        data = array.tobytes()
-        self._file.write(data)
-        self._digest.update(data)
-        self._size += len(data)
-
-    @property
-    def fact(self) -> FileFact:
-        return FileFact(size=self._size, sha256=self._digest.hexdigest())
+    kind: np.dtype[Any]
+    """Of ids."""
+    sentences: bool
+    terminator: int | None
+    shard_tokens: int
 
 
 class _OpenShard:
     """The shard that is being written."""
 
-    def __init__(self, folder: Path, name: str, kind: np.dtype[Any]) -> None:
-        self._kind = kind
+    def __init__(self, folder: Path, name: str, form: _Form) -> None:
+        self._kind = form.kind
         self._stack = ExitStack()
-        self.name = name
-        self.documents = 0
-        self.tokens = 0
-        shard = self.facts
-        self._tokens = self._stack.enter_context(_HashedFile(folder / shard.tokens_file))
-        self._offsets = self._stack.enter_context(_HashedFile(folder / shard.offsets_file))
+        self._facts = Shard(
+            name=name, documents=0, tokens=0, sentences=0 if form.sentences else None
+        )
+        self._tokens = self._stack.enter_context(HashedFile(folder / self._facts.tokens_file))
+        self._offsets = self._stack.enter_context(HashedFile(folder / self._facts.offsets_file))
         self._offsets.write(np.zeros(1, dtype=OFFSET))
+        self._sentences: HashedFile | None = None
+        if form.sentences:
+            path = folder / self._facts.sentences_file
+            self._sentences = self._stack.enter_context(HashedFile(path))
+            self._sentences.write(np.zeros(1, dtype=OFFSET))
 
     @property
     def facts(self) -> Shard:
-        return Shard(name=self.name, documents=self.documents, tokens=self.tokens)
+        return self._facts
 
     @property
     def files(self) -> dict[str, FileFact]:
-        shard = self.facts
-        return {shard.tokens_file: self._tokens.fact, shard.offsets_file: self._offsets.fact}
+        shard = self._facts
+        files = {shard.tokens_file: self._tokens.fact, shard.offsets_file: self._offsets.fact}
+        if self._sentences is not None:
+            files[shard.sentences_file] = self._sentences.fact
+        return files
 
-    def write(self, ids: NDArray[np.uint32], ends: list[int]) -> None:
-        """Ids, and where documents end in the shard."""
+    def write(self, ids: NDArray[np.uint32], ends: list[int], sentence_ends: list[int]) -> None:
+        """Ids, and where documents and sentences end in the shard."""
+        shard = self._facts
         self._tokens.write(ids.astype(self._kind))
         self._offsets.write(np.array(ends, dtype=OFFSET))
-        self.documents += len(ends)
-        self.tokens += len(ids)
+        sentences = None
+        if self._sentences is not None:
+            self._sentences.write(np.array(sentence_ends, dtype=OFFSET))
+            sentences = (shard.sentences or 0) + len(sentence_ends)
+        self._facts = Shard(
+            name=shard.name,
+            documents=shard.documents + len(ends),
+            tokens=shard.tokens + len(ids),
+            sentences=sentences,
+        )
 
     def close(self) -> None:
         self._stack.close()
@@ -146,17 +154,14 @@ class _OpenShard:
 class _SplitWriter:
     """Gathers documents and writes them shard by shard."""
 
-    def __init__(
-        self, folder: Path, split: Split, vocab_size: int, terminator: int | None, limit: int
-    ) -> None:
+    def __init__(self, folder: Path, split: Split, vocab_size: int, form: _Form) -> None:
         self._folder = folder
         self._split = split
-        self._kind = id_type(vocab_size)
-        self._limit = limit
-        self._terminator = None if terminator is None else np.array([terminator], np.uint32)
+        self._form = form
         self._parts: list[NDArray[np.uint32]] = []
         self._gathered = 0
         self._ends: list[int] = []
+        self._sentence_ends: list[int] = []
         self._position = 0  # in the shard, of the next token
         self._begin = 0  # in the shard, of the current document
         self._open: _OpenShard | None = None
@@ -164,14 +169,15 @@ class _SplitWriter:
         self.shards: list[Shard] = []
         self.files: dict[str, FileFact] = {}
 
-    def add(self, ids: NDArray[np.uint32], *, last: bool) -> None:
+    def add(self, ids: NDArray[np.uint32], *, last: bool, ends: Sequence[int]) -> None:
+        self._sentence_ends.extend(self._position + end for end in ends)
         self._gather(ids)
         if last and self._position > self._begin:
-            if self._terminator is not None:
-                self._gather(self._terminator)
+            if self._form.terminator is not None:
+                self._gather(np.array([self._form.terminator], np.uint32))
             self._ends.append(self._position)
             self._begin = self._position
-            if self._position >= self._limit:
+            if self._position >= self._form.shard_tokens:
                 self.finish()
         if self._gathered >= _FLUSH:
             self._flush()
@@ -200,8 +206,8 @@ class _SplitWriter:
             return
         if self._open is None:
             name = f"{self._split}-{len(self.shards):05d}"
-            self._open = _OpenShard(self._folder, name, self._kind)
+            self._open = _OpenShard(self._folder, name, self._form)
         ids = np.concatenate(self._parts)
         self.counts += np.bincount(ids, minlength=len(self.counts))
-        self._open.write(ids, self._ends)
-        self._parts, self._ends, self._gathered = [], [], 0
+        self._open.write(ids, self._ends, self._sentence_ends)
+        self._parts, self._ends, self._sentence_ends, self._gathered = [], [], [], 0
