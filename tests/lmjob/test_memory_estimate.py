@@ -137,7 +137,7 @@ run = run_of(kind, model={"type": kind, "preset": preset})
 model = model_of(run).train()
 optimizer = build_optimizer(model, run.optimizer)
 for _ in range(2):
-    Objective(model)(full_row(run, length, rows)).backward()
+    Objective(model)(full_row(run, length, rows)).total.backward()
     update(optimizer, model.parameters(), learning_rate=1e-4, scale=1e-3, clip_norm=1.0)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

@@ -73,7 +73,7 @@ def test_a_packed_row_scores_as_each_sequence_alone(kind, lengths, tmp_path):
 def test_the_loss_is_the_sum_over_the_targets_only(kind, tmp_path):
     model = build.build(kind, SIZES, Words, seed=3).eval()
     batch = row((5, 9), kind)
-    loss = Objective(model)(to_device(batch, CPU))
+    loss = Objective(model)(to_device(batch, CPU)).total
     logits = target_logits(model, to_device(batch, CPU)).double()
     rows = torch.arange(len(batch.labels))
     by_hand = -logits.log_softmax(-1)[rows, torch.from_numpy(batch.labels)].sum()
@@ -84,7 +84,7 @@ def test_a_row_of_several_sequences_gives_the_gradients_of_its_parts():
     model = build.build("bert", SIZES, Words, seed=3)
     objective = Objective(model)
     whole = row((5, 9), "bert")
-    objective(to_device(whole, CPU)).backward()
+    objective(to_device(whole, CPU)).total.backward()
     together = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
     first = whole.targets < 5
@@ -96,7 +96,7 @@ def test_a_row_of_several_sequences_gives_the_gradients_of_its_parts():
             targets=whole.targets[part] - start,
             labels=whole.labels[part],
         )
-        objective(to_device(piece, CPU)).backward()
+        objective(to_device(piece, CPU)).total.backward()
     for mine, theirs in zip(together, model.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs.grad, atol=1e-5, rtol=1e-4)
 

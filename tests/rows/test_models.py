@@ -62,14 +62,14 @@ def batch(seed: int = 0, highest: int = 60, lengths: tuple[int, ...] = (16, 12))
 
 def mean_loss(model: Any, rows: DeviceBatch) -> float:
     with torch.inference_mode():
-        return float(Objective(model.eval())(rows)) / len(rows.labels)
+        return float(Objective(model.eval())(rows).total) / len(rows.labels)
 
 
 def trained(model: Any, rows: DeviceBatch, steps: int, rate: float = 1e-3) -> Any:
     optimizer = build_optimizer(model, OptimizerConfig(weight_decay=0.01))
     module = Objective(model.train())
     for _ in range(steps):
-        module(rows).backward()
+        module(rows).total.backward()
         scale = 1 / len(rows.labels)
         update(optimizer, model.parameters(), learning_rate=rate, scale=scale, clip_norm=1.0)
     return model

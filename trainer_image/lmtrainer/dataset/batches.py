@@ -29,7 +29,7 @@ EVALUATION_TOKENS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Sequences packed end to end in one row: T tokens, M of them to predict."""
+    """S sequences packed end to end in one row: T tokens, M of them to predict."""
 
     tokens: NDArray[np.int64]
     """[T] what the model sees"""
@@ -41,6 +41,10 @@ class Batch:
     """[M] places in the row, ascending"""
     labels: NDArray[np.int64]
     """[M] the right token at each target"""
+    segments: NDArray[np.int64] | None = None
+    """[T] of pairs: 0 in the first part of each sequence, 1 in the second"""
+    pair_labels: NDArray[np.int64] | None = None
+    """[S] of pairs: 1 where the second part is a random one, 0 where it follows the first"""
 
 
 def steps_of(phase: Phase, samples: int) -> int:

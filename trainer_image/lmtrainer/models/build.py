@@ -14,6 +14,7 @@ from transformers import (
     AutoConfig,
     BertConfig,
     BertForMaskedLM,
+    BertForPreTraining,
     GPT2Config,
     GPT2LMHeadModel,
     PretrainedConfig,
@@ -29,7 +30,11 @@ from lmtrainer.config.architecture import (
 from lmtrainer.faults import UserError
 from lmtrainer.models import groupbert, saved
 from lmtrainer.models.attention import PACKED, register
-from lmtrainer.models.groupbert import GroupBertConfig, GroupBertForMaskedLM
+from lmtrainer.models.groupbert import (
+    GroupBertConfig,
+    GroupBertForMaskedLM,
+    GroupBertForPreTraining,
+)
 from lmtrainer.vocab import Vocabulary
 
 _CLASSES: dict[ModelType, type[PreTrainedModel]] = {
@@ -38,19 +43,32 @@ _CLASSES: dict[ModelType, type[PreTrainedModel]] = {
     "groupbert": GroupBertForMaskedLM,
     "gpt2": GPT2LMHeadModel,
 }
+_PAIR_CLASSES: dict[ModelType, type[PreTrainedModel]] = {
+    "bert": BertForPreTraining,
+    "groupbert": GroupBertForPreTraining,
+}
+"""Of families that learn of pairs of sentences, too."""
 
 
-def build(kind: ModelType, sizes: Architecture, vocabulary: Vocabulary, *, seed: int) -> Any:
-    """A model with fresh float32 weights; the same seed gives the same ones on every machine."""
+def build(
+    kind: ModelType,
+    sizes: Architecture,
+    vocabulary: Vocabulary,
+    *,
+    seed: int,
+    pairs: bool = False,
+) -> Any:
+    """A model with fresh float32 weights; the same seed gives the same ones on every machine. With
+    `pairs` it has a head for pairs of sentences as well."""
     _make_ready()
     config = _CONFIGS[kind](sizes, vocabulary)
     config._attn_implementation = PACKED
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _CLASSES[kind](config)
+        return (_PAIR_CLASSES if pairs else _CLASSES)[kind](config)
 
 
-def from_folder(
+def from_folder(  # noqa: PLR0913 - words that say what they are, each with a default
     kind: ModelType,
     folder: Path,
     *,
@@ -58,6 +76,7 @@ def from_folder(
     resize: bool = False,
     habits: Mapping[str, object] = MappingProxyType({}),
     seed: int = 0,
+    pairs: bool = False,
 ) -> Any:
     """The model that lies in `folder`, in float32, whatever it was saved in; nothing of the folder
     is run. `resize`: the tokens that the tokenizer has more of get new embeddings, out of `seed`.
@@ -88,7 +107,7 @@ def from_folder(
             setattr(config, word, value)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = saved.load(_CLASSES[kind], folder, config)
+        model = saved.load((_PAIR_CLASSES if pairs else _CLASSES)[kind], folder, config)
         if config.vocab_size < wanted:
             model.resize_token_embeddings(wanted)
     return model

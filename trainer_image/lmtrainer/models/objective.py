@@ -1,9 +1,10 @@
 """The loss on a packed row: the body runs on every token, the vocabulary projection only on the
-positions to predict (all but the last of each sequence for clm, the masked ones for mlm)."""
+positions to predict (all but the last of each sequence for clm, the masked ones for mlm), and the
+head for pairs of sentences, where the row has such, on the first token of each sequence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from lmtrainer.dataset.batches import Batch
 
 
 class DeviceBatch(NamedTuple):
-    """A packed row on the device. T tokens, M of them to predict."""
+    """A packed row on the device. T tokens in S sequences, M of them to predict."""
 
     tokens: Tensor
     """int64 [1, T]"""
@@ -25,6 +26,12 @@ class DeviceBatch(NamedTuple):
     """int64 [M], places in the row"""
     labels: Tensor
     """int64 [M], the right token at each target"""
+    segments: Tensor | None = None
+    """int64 [1, T], of pairs: 0 in the first part of each sequence, 1 in the second"""
+    starts: Tensor | None = None
+    """int64 [S], of pairs: where sequences begin in the row"""
+    pair_labels: Tensor | None = None
+    """int64 [S], of pairs: 1 where the second part is a random one"""
 
 
 def to_device(batch: Batch, device: torch.device) -> DeviceBatch:
@@ -33,52 +40,105 @@ def to_device(batch: Batch, device: torch.device) -> DeviceBatch:
     def move(array: Any) -> Tensor:
         return torch.from_numpy(array).to(device, non_blocking=True)
 
-    return DeviceBatch(
+    row = DeviceBatch(
         move(batch.tokens)[None],
         move(batch.positions)[None],
         batch.lengths,
         move(batch.targets),
         move(batch.labels),
     )
+    if batch.segments is None or batch.pair_labels is None:
+        return row
+    lengths = torch.tensor(batch.lengths)
+    return row._replace(
+        segments=move(batch.segments)[None],
+        starts=(lengths.cumsum(0) - lengths).to(device, non_blocking=True),
+        pair_labels=move(batch.pair_labels),
+    )
 
 
-def _bert_logits(model: Any, batch: DeviceBatch) -> Tensor:
-    hidden = model.base_model(
-        input_ids=batch.tokens, position_ids=batch.positions, lengths=batch.lengths
-    ).last_hidden_state
-    return model.cls(hidden[0].index_select(0, batch.targets))  # type: ignore[no-any-return]
+def _bert_hidden(model: Any, batch: DeviceBatch) -> Tensor:
+    found = model.base_model(
+        input_ids=batch.tokens,
+        position_ids=batch.positions,
+        token_type_ids=batch.segments,
+        lengths=batch.lengths,
+    )
+    return found.last_hidden_state[0]  # type: ignore[no-any-return]
 
 
-def _roberta_logits(model: Any, batch: DeviceBatch) -> Tensor:
+def _roberta_hidden(model: Any, batch: DeviceBatch) -> Tensor:
     # The family's positions begin behind the id of the padding, which has a place of its own.
     first = model.config.pad_token_id + 1
-    hidden = model.roberta(
+    found = model.roberta(
         input_ids=batch.tokens, position_ids=batch.positions + first, lengths=batch.lengths
-    ).last_hidden_state
-    return model.lm_head(hidden[0].index_select(0, batch.targets))  # type: ignore[no-any-return]
+    )
+    return found.last_hidden_state[0]  # type: ignore[no-any-return]
 
 
-def _gpt2_logits(model: Any, batch: DeviceBatch) -> Tensor:
-    hidden = model.transformer(
+def _gpt2_hidden(model: Any, batch: DeviceBatch) -> Tensor:
+    found = model.transformer(
         input_ids=batch.tokens,
         position_ids=batch.positions,
         lengths=batch.lengths,
         use_cache=False,
-    ).last_hidden_state
-    return model.lm_head(hidden[0].index_select(0, batch.targets))  # type: ignore[no-any-return]
+    )
+    return found.last_hidden_state[0]  # type: ignore[no-any-return]
 
 
-_LOGITS: Mapping[str, Callable[[Any, DeviceBatch], Tensor]] = {
-    "bert": _bert_logits,
-    "roberta": _roberta_logits,
-    "groupbert": _bert_logits,
-    "gpt2": _gpt2_logits,
+_HIDDEN: Mapping[str, Callable[[Any, DeviceBatch], Tensor]] = {
+    "bert": _bert_hidden,
+    "roberta": _roberta_hidden,
+    "groupbert": _bert_hidden,
+    "gpt2": _gpt2_hidden,
 }
+
+
+class Scores(NamedTuple):
+    """What a model says of a row."""
+
+    words: Tensor
+    """[M, vocabulary], at the positions to predict"""
+    pairs: Tensor | None
+    """[S, 2], of rows of pairs"""
+
+
+def scores(model: Any, batch: DeviceBatch) -> Scores:
+    """Scores of every token at the positions to predict, and of both labels of each pair."""
+    hidden = _HIDDEN[model.config.model_type](model, batch)
+    targets = hidden.index_select(0, batch.targets)
+    head = model.cls.predictions if hasattr(model, "cls") else model.lm_head
+    if batch.starts is None:
+        return Scores(head(targets), None)
+    first = hidden.index_select(0, batch.starts)
+    return Scores(
+        head(targets), model.cls.seq_relationship(model.base_model.pooler(first[:, None]))
+    )
 
 
 def target_logits(model: Any, batch: DeviceBatch) -> Tensor:
     """Scores of every token at the positions to predict: [M, vocabulary]."""
-    return _LOGITS[model.config.model_type](model, batch)
+    return scores(model, batch).words
+
+
+def pair_parameters(model: Any) -> Iterator[nn.Parameter]:
+    """What only pairs of sentences train: the pooler and the head on it. Empty without them."""
+    if hasattr(model, "cls") and hasattr(model.cls, "seq_relationship"):
+        yield from model.base_model.pooler.parameters()
+        yield from model.cls.seq_relationship.parameters()
+
+
+class Losses(NamedTuple):
+    """Scalars in float32. Sums and not means: means of unequal parts cannot be put together."""
+
+    total: Tensor
+    """What is differentiated: `words` + the weight of a pair x `pairs`."""
+    words: Tensor
+    """Summed cross-entropy over the positions to predict."""
+    pairs: Tensor
+    """Summed cross-entropy over the pairs; 0 without them."""
+    right: Tensor
+    """Pairs whose label the model finds likelier; 0 without them."""
 
 
 class Objective(nn.Module):
@@ -88,8 +148,15 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: DeviceBatch) -> Tensor:
-        """Summed cross-entropy over the targets, a scalar in float32. The sum and not the mean:
-        means of unequal parts cannot be put together again."""
-        logits = target_logits(self.model, batch)
-        return F.cross_entropy(logits.float(), batch.labels, reduction="sum")
+    def forward(self, batch: DeviceBatch, pair_weight: float = 1.0) -> Losses:
+        """The losses of a row. `pair_weight`: targets over pairs of the whole global batch, so that
+        the sum, divided by the targets, is the mean over targets + the mean over pairs."""
+        found = scores(self.model, batch)
+        words = F.cross_entropy(found.words.float(), batch.labels, reduction="sum")
+        if found.pairs is None or batch.pair_labels is None:
+            none = words.new_zeros(())
+            return Losses(words, words.detach(), none, none)
+        logits = found.pairs.float()
+        pairs = F.cross_entropy(logits, batch.pair_labels, reduction="sum")
+        right = (logits.detach().argmax(-1) == batch.pair_labels).sum().float()
+        return Losses(words + pair_weight * pairs, words.detach(), pairs.detach(), right)

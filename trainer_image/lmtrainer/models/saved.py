@@ -39,8 +39,9 @@ def load(kind: type[PreTrainedModel], folder: Path, config: PretrainedConfig) ->
         output_loading_info=True,
     )
     body = f"{model.base_model_prefix}."
+    pooler = f"{body}pooler."  # serves heads alone
     missing = sorted(found["missing_keys"])
-    if any(name.startswith(body) for name in missing):
+    if any(name.startswith(body) and not name.startswith(pooler) for name in missing):
         raise UserError(
             f"model.from: {folder} lacks {_named(missing)}; give a folder of a whole model"
         )

@@ -28,6 +28,8 @@ def restore(
 ) -> None:
     """Put back what `state_tensors` gave after `steps` updates. KeyError if a tensor is missing."""
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         state = optimizer.state[parameter]
         state["step"] = torch.tensor(float(steps), device=parameter.device)
         for moment in MOMENTS:

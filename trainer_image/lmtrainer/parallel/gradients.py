@@ -28,15 +28,16 @@ _KNOWN = inspect.signature(DistributedDataParallel).parameters
 _NO_BUFFERS: dict[str, Any] = {next(name for name in _SWITCHES if name in _KNOWN): False}
 
 
-def wrap(objective: nn.Module, world: World) -> nn.Module:
-    """The module to call for the loss. Weights of rank 0 are sent to all."""
+def wrap(objective: nn.Module, world: World, *, pairs: bool = False) -> nn.Module:
+    """The module to call for the losses. Weights of rank 0 are sent to all. `pairs`: the rows will
+    be of pairs of sentences."""
     if world.world_size == 1:
         return objective
     devices = [world.device.index] if world.device.type == "cuda" else None
     module = DistributedDataParallel(
         objective, device_ids=devices, gradient_as_bucket_view=True, **_NO_BUFFERS
     )
-    _fix_buckets(module, world.device)
+    _fix_buckets(module, _warm_up_row(world.device, pairs=pairs))
     return module
 
 
@@ -47,19 +48,23 @@ def without_exchange(module: nn.Module) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def _fix_buckets(module: DistributedDataParallel, device: torch.device) -> None:
+def _fix_buckets(module: DistributedDataParallel, row: DeviceBatch) -> None:
     for _ in range(2):  # the layout is decided in the first backward and taken in the next forward
-        module(_warm_up_row(device)).backward()
+        module(row).total.backward()
     module.zero_grad(set_to_none=False)
 
 
-def _warm_up_row(device: torch.device) -> DeviceBatch:
+def _warm_up_row(device: torch.device, *, pairs: bool) -> DeviceBatch:
     total = sum(_WARM_UP_LENGTHS)
     positions = torch.cat([torch.arange(length) for length in _WARM_UP_LENGTHS])
-    return DeviceBatch(
+    row = DeviceBatch(
         torch.zeros(1, total, dtype=torch.int64, device=device),
         positions[None].to(device),
         _WARM_UP_LENGTHS,
         torch.arange(0, total, 2, device=device),
         torch.zeros((total + 1) // 2, dtype=torch.int64, device=device),
     )
+    if not pairs:
+        return row
+    starts = torch.tensor([0, _WARM_UP_LENGTHS[0]], device=device)
+    return row._replace(segments=row.tokens, starts=starts, pair_labels=torch.zeros_like(starts))

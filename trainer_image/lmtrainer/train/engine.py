@@ -1,20 +1,21 @@
 """One optimizer step: rows in, weights moved, numbers out. The same maths for any number of ranks,
 any accumulation and any packing: gradients of summed losses are added up everywhere, then divided
-once by the number of targets of the whole global batch."""
+once by the number of targets of the whole global batch. Pairs of sentences have a number of their
+own, so its ratio to the other is exchanged before the first backward pass."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from lmtrainer.config import RunConfig
 from lmtrainer.dataset.batches import Batch
-from lmtrainer.models.objective import Objective, to_device
+from lmtrainer.models.objective import Objective, pair_parameters, to_device
 from lmtrainer.models.precision import autocast
 from lmtrainer.optim.build import build
 from lmtrainer.optim.update import update
@@ -29,24 +30,49 @@ class StepResult:
     """What one step did, over all ranks."""
 
     loss: float
-    """Mean negative log-likelihood of a target, nats."""
+    """What is minimised, nats: the mean over targets, and with pairs also the mean over those."""
     targets: int
     tokens: int
     """Real tokens of the global batch."""
     gradient_norm: float
     stop: bool
     """Some rank was asked to end."""
+    pairs: PairResult | None = None
+    """Of a batch of pairs of sentences."""
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """The parts of the loss of a batch of pairs, and how often the model was right."""
+
+    words_loss: float
+    """Mean negative log-likelihood of a target, nats."""
+    loss: float
+    """The same of a pair's label."""
+    accuracy: float
 
 
 class Engine:
     """The model of a run with the optimizer of one phase."""
 
-    def __init__(self, model: nn.Module, run: RunConfig, world: World, *, phase_index: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        run: RunConfig,
+        world: World,
+        *,
+        phase_index: int,
+        pairs: bool = False,
+    ) -> None:
+        """`pairs`: the rows will be of pairs of sentences."""
         self.model = model
         self.world = world
         self._run = run
         self._phase_index = phase_index
-        self._module = wrap(Objective(model), world)
+        self._pairs = pairs
+        for parameter in pair_parameters(model):
+            parameter.requires_grad_(self._pairs)  # else they would wait for a gradient for ever
+        self._module = wrap(Objective(model), world, pairs=self._pairs)
         self._settings = run.phases[phase_index].optimizer or run.optimizer
         self.optimizer = build(model, self._settings)
 
@@ -59,16 +85,11 @@ class Engine:
         FloatingPointError before the update if the loss is not finite on any rank.
         """
         torch.manual_seed(derive(self._run.seed, self._phase_index, step, self.world.rank))
-        loss = self._backward(rows)
-        local = [
-            float(loss),
-            float(sum(len(row.labels) for row in rows)),
-            float(sum(len(row.tokens) for row in rows)),
-            float(stop),
-        ]
-        loss_sum, targets, tokens, stops = sums(self.world, local)
-        if not math.isfinite(loss_sum):
-            raise FloatingPointError(f"loss is {loss_sum}")
+        losses = self._backward(rows, self._pair_weight(rows))
+        local = [*losses.tolist(), *_counts(rows), float(stop)]
+        words, pair_loss, right, targets, pairs, tokens, stops = sums(self.world, local)
+        if not math.isfinite(words + pair_loss):
+            raise FloatingPointError(f"loss is {words + pair_loss}")
         norm = update(
             self.optimizer,
             self.model.parameters(),
@@ -77,17 +98,39 @@ class Engine:
             scale=self.world.world_size / targets,
             clip_norm=self._settings.clip_norm,
         )
-        return StepResult(loss_sum / targets, int(targets), int(tokens), norm, stops > 0)
+        loss = words / targets + (pair_loss / pairs if pairs else 0.0)
+        result = StepResult(loss, int(targets), int(tokens), norm, stops > 0)
+        if pairs:
+            parts = PairResult(words / targets, pair_loss / pairs, right / pairs)
+            result = replace(result, pairs=parts)
+        return result
 
-    def _backward(self, rows: Sequence[Batch]) -> Tensor:
-        """Add up the gradients of all rows; ranks exchange them during the last one."""
+    def _pair_weight(self, rows: Sequence[Batch]) -> float:
+        """Targets over pairs of the global batch, which are two means of one sum."""
+        if not self._pairs:
+            return 0.0
+        targets, pairs, _ = sums(self.world, _counts(rows))
+        return targets / pairs
+
+    def _backward(self, rows: Sequence[Batch], pair_weight: float) -> Tensor:
+        """Add up the gradients of all rows; ranks exchange them during the last one. Returns summed
+        losses of targets and of pairs, and how many pairs were right [3]."""
         self.model.train()
-        total = torch.zeros((), device=self.world.device)
+        total = torch.zeros(3, device=self.world.device)
         for index, row in enumerate(rows):
             last = index == len(rows) - 1
             with nullcontext() if last else without_exchange(self._module):
                 with autocast(self._run, self.world.device):
-                    loss = self._module(to_device(row, self.world.device))
-                loss.backward()
-            total += loss.detach()
+                    found = self._module(to_device(row, self.world.device), pair_weight)
+                found.total.backward()
+            total += torch.stack([found.words, found.pairs, found.right])
         return total
+
+
+def _counts(rows: Sequence[Batch]) -> list[float]:
+    """Targets, pairs and tokens."""
+    return [
+        float(sum(len(row.labels) for row in rows)),
+        float(sum(len(row.pair_labels) for row in rows if row.pair_labels is not None)),
+        float(sum(len(row.tokens) for row in rows)),
+    ]
