@@ -76,8 +76,11 @@ EVERY_FIELD = changed(
         "spec.evaluate": _pod(everySteps=10, fill=["a [MASK]"]),
         "spec.data": {
             "train": ["pvc://corpus/wiki/*.txt", "sample://jargon"],
-            "validation": {"files": ["pvc://corpus/held/*.txt"]},
+            "validation": {"files": ["pvc://corpus/held/*.txt"], "maxSequences": 100},
             "documents": "line",
+            "sequences": "sentences",
+            "longSentences": "drop",
+            "maxSequences": 1000,
             "encoding": "utf-8",
             "cache": "pvc://corpus/cache",
         },

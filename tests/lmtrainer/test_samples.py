@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmtrainer.dataset.samples import samples
+from lmtrainer.dataset.samples import Cut, samples
 
 SIZES = st.lists(st.integers(1, 60), max_size=20)
 
@@ -24,7 +24,7 @@ def covered(table):
 
 @given(sizes=SIZES, length=st.integers(4, 30))
 def test_mlm_cuts_each_document_into_the_fewest_nearly_equal_parts(sizes, length):
-    table = samples(offsets(sizes), length, "mlm")
+    table = samples(offsets(sizes), Cut(length, "mlm"))
     assert (table.lengths == table.sizes + 2).all()
     assert (table.lengths <= length).all()
     at = 0
@@ -43,7 +43,7 @@ def test_mlm_cuts_each_document_into_the_fewest_nearly_equal_parts(sizes, length
 @given(sizes=SIZES, length=st.integers(4, 30))
 def test_clm_cuts_the_stream_into_blocks_and_keeps_the_tail(sizes, length):
     total = sum(sizes)
-    table = samples(offsets(sizes), length, "clm")
+    table = samples(offsets(sizes), Cut(length, "clm"))
     expected = [(at, min(at + length, total)) for at in range(0, total, length)]
     if expected and expected[-1][1] - expected[-1][0] < 2:
         expected.pop()
@@ -52,6 +52,6 @@ def test_clm_cuts_the_stream_into_blocks_and_keeps_the_tail(sizes, length):
 
 
 def test_a_large_table_is_made_at_once():
-    table = samples(offsets([300] * 200_000), 128, "mlm")
+    table = samples(offsets([300] * 200_000), Cut(128, "mlm"))
     assert len(table) == 600_000
     assert int(table.sizes.sum()) == 60_000_000

@@ -13,7 +13,7 @@ from lmtrainer.config.architecture import (
     PRESETS,
     ArchitectureChanges,
 )
-from lmtrainer.config.data import DataConfig, ValidationConfig
+from lmtrainer.config.data import BY_LINE, DataConfig, ValidationConfig
 from lmtrainer.config.model import OBJECTIVES, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase
@@ -162,6 +162,21 @@ def _run() -> tuple[Cel, ...]:
     )
 
 
+def _data() -> tuple[Cel, ...]:
+    train = ("pvc://a/b",)
+    made = "has(self.sequences) && self.sequences"
+    return (
+        told(
+            f'!(has(self.documents) && self.documents != "line" && {made} in {literal(BY_LINE)})',
+            DataConfig(train=train, documents="file", sequences="lines").mistakes(),
+        ),
+        told(
+            f'!has(self.longSentences) || {made} == "sentences"',
+            DataConfig(train=train, long_sentences="split").mistakes(),
+        ),
+    )
+
+
 def _optimizer() -> tuple[Cel, ...]:
     other = '!has(self.type) || self.type != "adam"'
     return (
@@ -195,6 +210,7 @@ OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
         RunConfig: _run(),
         MaskingConfig: (_masking(),),
         OptimizerConfig: _optimizer(),
+        DataConfig: _data(),
         ValidationConfig: (
             told(f"has(self.share) != {given('self.files')}", ValidationConfig().mistakes()),
         ),

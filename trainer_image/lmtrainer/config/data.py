@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from lmtrainer.config.mistakes import Mistake, show
@@ -11,6 +12,17 @@ from lmtrainer.config.schema import required, setting
 from lmtrainer.config.sources import location_mistakes
 
 DocumentRule = Literal["blankLine", "line", "file"]
+Sequences = Literal["documents", "blocks", "stream", "groups", "lines", "sentences"]
+LongSentences = Literal["split", "drop"]
+
+OF_ONE_OBJECTIVE: Mapping[str, str] = MappingProxyType({"stream": "clm", "sentences": "mlm"})
+"""Sequences that only one objective is trained on."""
+
+INSTEAD: Mapping[str, str] = MappingProxyType({"stream": "blocks", "sentences": "documents"})
+"""What comes nearest for the others."""
+
+BY_LINE = ("lines", "sentences")
+"""Sequences that are made of lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +31,7 @@ class ValidationConfig:
 
     share: float | None = setting(None, "share of the documents that is held out", above=0, below=1)
     files: tuple[str, ...] = setting(tuple, "files or patterns of held-out text", max_items=100)
+    max_sequences: int | None = setting(None, "measure the first so many sequences", minimum=1)
 
     def mistakes(self) -> Iterator[Mistake]:
         if (self.share is None) == (not self.files):
@@ -40,16 +53,31 @@ class DataConfig:
     validation: ValidationConfig = setting(
         lambda: ValidationConfig(share=0.05), "what is held out of training"
     )
-    documents: DocumentRule = setting(
-        "blankLine", "what ends a document: a blank line, each line, or the end of the file"
+    documents: DocumentRule | None = setting(
+        None, "what ends a document; left out, blankLine, or line for lines and sentences"
+    )
+    sequences: Sequences | None = setting(
+        None, "how text is cut into training sequences; left out, documents"
+    )
+    long_sentences: LongSentences | None = setting(
+        None, "sentences: what becomes of one that is too long; left out, split"
+    )
+    max_sequences: int | None = setting(
+        None, "train on the first so many sequences only", minimum=1
     )
     encoding: str = setting("utf-8", "encoding of the text files")
     cache: str | None = setting(
         None, "folder for the prepared dataset; left out, it lies in the output folder"
     )
 
+    @property
+    def document_rule(self) -> DocumentRule:
+        """What ends a document."""
+        return self.documents or ("line" if self.sequences in BY_LINE else "blankLine")
+
     def mistakes(self) -> Iterator[Mistake]:
         yield from location_mistakes("train", self.train)
+        yield from self._sequence_mistakes()
         if self.cache is not None:
             yield from location_mistakes("cache", (self.cache,), writable=True)
         try:
@@ -57,4 +85,22 @@ class DataConfig:
         except (LookupError, ValueError):
             yield Mistake(
                 "encoding", show(self.encoding), "unknown encoding", 'such as "utf-8" or "latin-1"'
+            )
+
+    def _sequence_mistakes(self) -> Iterator[Mistake]:
+        if self.sequences in BY_LINE and self.document_rule != "line":
+            yield Mistake(
+                "documents",
+                show(self.documents),
+                "lines and sentences are made of lines",
+                "use line, or leave it out",
+                about=("sequences",),
+            )
+        if self.long_sentences is not None and self.sequences != "sentences":
+            yield Mistake(
+                "longSentences",
+                show(self.long_sentences),
+                "is for sequences: sentences",
+                "remove it",
+                about=("sequences",),
             )

@@ -41,6 +41,7 @@ def resolve(config: RunConfig, *, precision: Precision, threads: int) -> Resolve
         precision=precision if config.precision == "auto" else config.precision,
         threads_per_process=threads if automatic else config.threads_per_process,
         objective=config.objective or OBJECTIVES[config.model.type],
+        data=dataclasses.replace(config.data, documents=config.data.document_rule),
         optimizer=_optimizer(config.optimizer),
         tokenizer=_tokenizer(config.tokenizer, config.model.type),
         model=_model(config.model),

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lmtrainer.config.data import DataConfig
+from lmtrainer.config.data import INSTEAD, OF_ONE_OBJECTIVE, DataConfig
 from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.model import OBJECTIVES, ModelConfig, Objective
 from lmtrainer.config.optimizer import OptimizerConfig
@@ -130,6 +130,7 @@ class RunConfig:
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from self._objective_mistakes()
+        yield from self._sequence_mistakes()
         yield from self._length_mistakes()
         yield from self._fill_mistakes()
         names = [phase.name for phase in self.phases]
@@ -147,6 +148,20 @@ class RunConfig:
             f'"{self.objective}"',
             f"{self.model.type} trains {fits}",
             f"use {fits}, or leave it out",
+            about=("model.type",),
+        )
+
+    def _sequence_mistakes(self) -> Iterator[Mistake]:
+        """Some ways to cut text are those of one objective alone."""
+        sequences = self.data.sequences or ""
+        needed = OF_ONE_OBJECTIVE.get(sequences)
+        if needed is None or self.model.type is None or OBJECTIVES[self.model.type] == needed:
+            return
+        yield Mistake(
+            "data.sequences",
+            show(sequences),
+            f"is for {needed}, and {self.model.type} trains {OBJECTIVES[self.model.type]}",
+            f"use {INSTEAD[sequences]}",
             about=("model.type",),
         )
 

@@ -6,9 +6,11 @@
     encode     documents -> ids
     writing    ids -> shards
     store      the files, and how they are read
+    cutting    the ways to cut text into stretches
     samples    which stretch of text is which example
     order      which examples a step has, and which process computes which
     masking    what is hidden
+    summary    what it all comes to, for people
     batches    all of that as rows for the model
 
 Called by the stages, the training loop and the evaluation. What may not live here: torch, or any

@@ -18,10 +18,9 @@ from lmtrainer.config.phase import Phase, batch_shape
 from lmtrainer.dataset.masking import Stretches, mask
 from lmtrainer.dataset.order import Order, deal
 from lmtrainer.dataset.prepare import Prepared
-from lmtrainer.dataset.samples import Samples, samples
-from lmtrainer.dataset.store import Tokens
+from lmtrainer.dataset.samples import cut_of, samples
 from lmtrainer.randomness import Purpose, derive
-from lmtrainer.vocab import Vocabulary
+from lmtrainer.text.split import Split
 
 EVALUATION_TOKENS = 4096
 """Most tokens of an evaluation row, unless one sequence has more."""
@@ -57,7 +56,8 @@ def steps_of(phase: Phase, samples: int) -> int:
 
 def training_steps(prepared: Prepared, run: RunConfig) -> tuple[int, ...]:
     """Steps of each phase of a run."""
-    return tuple(steps_of(phase, len(_samples(prepared.train, run, phase))) for phase in run.phases)
+    offsets = prepared.train.offsets
+    return tuple(steps_of(phase, len(samples(offsets, cut_of(run, phase)))) for phase in run.phases)
 
 
 class TrainingRows:
@@ -67,7 +67,7 @@ class TrainingRows:
         self._run = run
         self._phase_index = phase_index
         self._phase = run.phases[phase_index]
-        self._packer = _Packer(prepared.train, prepared.vocabulary, run, self._phase)
+        self._packer = _Packer(prepared, run, self._phase, "train")
         count = len(self._packer.samples)
         self._order = Order(run.seed, phase_index, count, self._phase.global_batch_size)
 
@@ -98,7 +98,7 @@ class EvaluationRows:
         max_tokens: int = EVALUATION_TOKENS,
     ) -> None:
         phase = run.phases[phase_index]
-        self._packer = _Packer(prepared.validation, prepared.vocabulary, run, phase)
+        self._packer = _Packer(prepared, run, phase, "validation")
         self._key = derive(run.seed, Purpose.EVALUATION)
         self._max_tokens = max_tokens
 
@@ -124,12 +124,10 @@ class EvaluationRows:
 class _Packer:
     """Puts samples of one split into rows."""
 
-    def __init__(
-        self, tokens: Tokens, vocabulary: Vocabulary, run: RunConfig, phase: Phase
-    ) -> None:
-        self.samples = _samples(tokens, run, phase)
-        self._tokens = tokens
-        self._vocabulary = vocabulary
+    def __init__(self, prepared: Prepared, run: RunConfig, phase: Phase, split: Split) -> None:
+        self._tokens = prepared.tokens(split)
+        self.samples = samples(self._tokens.offsets, cut_of(run, phase, split))
+        self._vocabulary = prepared.vocabulary
         self._run = run
 
     def row(self, numbers: NDArray[np.int64], keys: NDArray[np.uint64]) -> Batch:
@@ -145,6 +143,9 @@ class _Packer:
         positions = np.arange(len(row)) - np.repeat(begins, lengths)
         if self._run.objective == "mlm":
             targets, labels = mask(row, stretches, self._run.masking, self._vocabulary)
+        elif self.samples.ahead:
+            targets, labels = np.arange(len(row)), np.append(row[1:], 0)
+            labels[begins + lengths - 1] = self._behind(stretches)
         else:
             # All but the last of each sequence; each predicts the token after it.
             targets = np.delete(np.arange(len(row)), begins + lengths - 1)
@@ -155,7 +156,7 @@ class _Packer:
         self, row: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]
     ) -> int:
         """Put the special tokens around each sequence; returns how many stand before its text."""
-        if self._run.objective == "clm":
+        if not self.samples.around:
             return 0
         cls, sep = self._vocabulary.cls, self._vocabulary.sep
         assert cls is not None and sep is not None, "checked when the dataset was opened"
@@ -163,14 +164,17 @@ class _Packer:
         row[last] = sep
         return 1
 
+    def _behind(self, stretches: Stretches) -> NDArray[np.int64]:
+        """The token behind each stretch."""
+        found = np.empty(len(stretches.starts), dtype=np.int64)
+        ends = stretches.starts + stretches.sizes
+        for number, end in enumerate(ends.tolist()):
+            self._tokens.copy(end, found[number : number + 1])
+        return found
+
     def _fill(self, row: NDArray[np.int64], stretches: Stretches) -> None:
         places, sizes, starts = stretches.places, stretches.sizes, stretches.starts
         for place, size, start in zip(
             places.tolist(), sizes.tolist(), starts.tolist(), strict=True
         ):
             self._tokens.copy(start, row[place : place + size])
-
-
-def _samples(tokens: Tokens, run: RunConfig, phase: Phase) -> Samples:
-    assert run.objective is not None, "the plan resolves it"
-    return samples(tokens.offsets, phase.sequence_length, run.objective)

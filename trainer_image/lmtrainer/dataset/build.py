@@ -26,6 +26,7 @@ from lmtrainer.durable import (
 from lmtrainer.faults import UserError
 from lmtrainer.text.sources import folder
 from lmtrainer.text.split import Corpus, find, pieces
+from lmtrainer.vocab import Vocabulary
 
 Progress = Callable[[str, int, int | None], None]
 """Called with an activity, the bytes of text that it has read, and how many there are."""
@@ -83,6 +84,7 @@ def fingerprint_of(inputs: Inputs) -> str:
             "tokenizer": _tokenizer_described(inputs),
             "maxLength": _max_length(run),
             "objective": run.objective,
+            "aroundDocuments": _around_documents(run),
         }
     )
 
@@ -104,16 +106,38 @@ def build(inputs: Inputs, home: Path, mark: str) -> None:
     vocabulary = vocab.load(home / TOKENIZER)
     assert inputs.run.objective is not None, "the plan resolves it"
     vocabulary.require(inputs.run.objective)
-    # The stream of a causal model needs to see where documents end.
-    terminator = vocabulary.eos if inputs.run.objective == "clm" else None
+    opener, terminator = (_id(vocabulary, roles) for roles in _around_documents(inputs.run))
+    around = [id_ for id_ in (opener, terminator) if id_ is not None]
+    never_predicted = inputs.run.objective != "clm"
     with (
         building(home / DATASET) as beside,
-        Writer(beside, vocabulary.size, terminator=terminator) as writer,
+        Writer(beside, vocabulary.size, opener=opener, terminator=terminator) as writer,
     ):
         text = pieces(inputs.corpus, on_read=inputs.reading("encode text"))
         encode(text, vocabulary, writer)
         _check_unchanged(inputs)
-        writer.seal(fingerprint=mark, tokenizer=sha256_of(home / TOKENIZER / MANIFEST_FILE))
+        writer.seal(
+            fingerprint=mark,
+            tokenizer=sha256_of(home / TOKENIZER / MANIFEST_FILE),
+            uncounted=[i for i in around if never_predicted and i in vocabulary.special_ids],
+        )
+
+
+def _around_documents(run: RunConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What stands in the text before and behind each document: a token of the first of these roles
+    that the tokenizer has."""
+    sequences = run.data.sequences or "documents"
+    if run.objective == "clm":
+        # A causal model needs to see where documents end, if they are to be told apart at all.
+        return (), ("eos",) if sequences in ("documents", "lines") else ()
+    if sequences == "groups":
+        return ("cls",), ("sep",)
+    return (), ("line_break", "sep") if sequences == "sentences" else ()
+
+
+def _id(vocabulary: Vocabulary, roles: tuple[str, ...]) -> int | None:
+    found = (getattr(vocabulary, role) for role in roles)
+    return next((id_ for id_ in found if id_ is not None), None)
 
 
 def _stamps(corpus: Corpus) -> tuple[tuple[int, int], ...]:

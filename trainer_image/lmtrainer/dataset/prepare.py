@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lmtrainer import vocab
 from lmtrainer.config import RunConfig
+from lmtrainer.dataset import summary
 from lmtrainer.dataset.build import Progress, build, find_inputs, fingerprint_of, is_built
 from lmtrainer.dataset.home import (
     DATASET,
@@ -27,7 +28,7 @@ from lmtrainer.dataset.home import (
     read_pointer,
     write_pointer,
 )
-from lmtrainer.dataset.samples import samples
+from lmtrainer.dataset.samples import cut_of, samples
 from lmtrainer.dataset.store import Tokens, facts_of, open_counts, open_split
 from lmtrainer.durable import (
     MANIFEST_FILE,
@@ -39,6 +40,7 @@ from lmtrainer.durable import (
     verify_manifest,
 )
 from lmtrainer.faults import UserError
+from lmtrainer.text.split import SPLITS, Split
 from lmtrainer.vocab import Vocabulary
 
 
@@ -57,17 +59,22 @@ class Prepared:
     counts: NDArray[np.int64]
     """How often each id occurs in the training split [vocabulary]."""
 
+    def tokens(self, split: Split) -> Tokens:
+        return self.train if split == "train" else self.validation
+
 
 def prepare(
     run: RunConfig,
     output: Path,
     claims: Mapping[str, str],
     progress: Progress = lambda activity, done, total: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Prepared:
     """Prepare what a resolved configuration asks for, or find that it is there.
 
     `output` is the run's folder, which nobody else writes to. Raises UserError for text that is
-    missing, not readable or too little, and for a tokenizer that does not fit the objective.
+    missing, not readable or too little, and for a tokenizer that does not fit the objective. `tell`
+    hears of text that is not trained on.
     """
     inputs = find_inputs(run, claims, progress)
     mark = fingerprint_of(inputs)
@@ -84,6 +91,11 @@ def prepare(
     write_pointer(output, Pointer(fingerprint=mark, manifest_sha256=sha256))
     prepared = open_prepared(run, output, claims)
     _check_enough(prepared, run)
+    splits: dict[Split, Tokens] = {split: prepared.tokens(split) for split in SPLITS}
+    found = summary.summary(splits, run)
+    summary.write(output, found)
+    for line in summary.lines(found):
+        tell(line)
     return prepared
 
 
@@ -130,14 +142,14 @@ def _copy_tokenizer(home: Path, output: Path) -> None:
 
 def _check_enough(prepared: Prepared, run: RunConfig) -> None:
     tokens = len(prepared.train)
-    assert run.objective is not None, "the plan resolves it"
     for index, phase in enumerate(run.phases):
-        if tokens < phase.sequence_length:
+        cut = cut_of(run, phase)
+        if tokens < phase.sequence_length or not len(samples(prepared.train.offsets, cut)):
             raise UserError(
                 f"data.train: {tokens} tokens < phases[{index}].sequenceLength "
                 f"{phase.sequence_length}: 0 full examples; lower it or add text"
             )
-        if not len(samples(prepared.validation.offsets, phase.sequence_length, run.objective)):
+        if not len(samples(prepared.validation.offsets, cut)):
             raise UserError(
                 f"data.validation: {len(prepared.validation)} tokens are held out, "
                 "too few to measure anything; hold out more text"

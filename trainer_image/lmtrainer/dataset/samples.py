@@ -1,20 +1,50 @@
 """Which stretch of the text is which training example. Called by `dataset.batches`.
 
-A sample's number is its place in the table; it depends on the dataset, the sequence length and the
-objective alone.
+A sample's number is its place in the table; it depends on the dataset, the sequence length and how
+text is cut alone.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lmtrainer.config import RunConfig
+from lmtrainer.config.data import LongSentences, Sequences
 from lmtrainer.config.model import Objective
+from lmtrainer.config.phase import Phase
+from lmtrainer.dataset import cutting
+from lmtrainer.text.split import Split
 
 AROUND: dict[Objective, int] = {"mlm": 2, "clm": 0}
 """Special tokens that are put around a stretch when it is loaded."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How text is cut."""
+
+    length: int
+    """Most tokens of a sequence, special tokens included."""
+    objective: Objective
+    sequences: Sequences = "documents"
+    long_sentences: LongSentences = "split"
+    most: int | None = None
+    """Sequences beyond these are left out."""
+
+    @property
+    def around(self) -> int:
+        """Special tokens around a stretch. Those of `groups` are in the text, around each
+        document."""
+        return 0 if self.sequences == "groups" else AROUND[self.objective]
+
+    @property
+    def room(self) -> int:
+        """Most tokens of a stretch."""
+        return self.length - self.around
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,37 +53,61 @@ class Samples:
 
     starts: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    """Of the sequences that the model sees, special tokens included."""
+    around: int
+    """Special tokens to put around each."""
+    ahead: bool = False
+    """The last token of a stretch predicts the one behind it."""
+
+    @functools.cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Of the sequences that the model sees, special tokens included."""
+        return self.sizes + self.around
 
     def __len__(self) -> int:
         return len(self.starts)
 
 
-def samples(offsets: NDArray[np.int64], sequence_length: int, objective: Objective) -> Samples:
+def cut_of(run: RunConfig, phase: Phase, split: Split = "train") -> Cut:
+    """How a phase of a resolved run cuts the text of a split."""
+    assert run.objective is not None, "the plan resolves it"
+    data = run.data
+    return Cut(
+        phase.sequence_length,
+        run.objective,
+        data.sequences or "documents",
+        data.long_sentences or "split",
+        data.max_sequences if split == "train" else data.validation.max_sequences,
+    )
+
+
+def samples(offsets: NDArray[np.int64], cut: Cut) -> Samples:
     """Cut a split, given where its documents begin [documents + 1], into samples.
 
-    mlm: each document in as few, nearly equal parts as fit between [CLS] and [SEP]. clm: the whole
-    stream, in which every document ends in its own end token, in blocks of `sequence_length`; a
-    last block of fewer than two tokens, in which there is nothing to predict, is left out.
+    documents: for mlm each in nearly equal parts, for clm all of them as one stream in which each
+    ends in its end token. blocks and groups: full sequences only. stream: blocks for clm, in which
+    every token is predicted, the first of a block by the last one before it. lines, sentences: see
+    `cutting`. Where there is nothing to predict in a stretch, it is left out.
     """
-    if objective == "clm":
-        starts, sizes = _blocks(int(offsets[-1]), sequence_length)
-    else:
-        starts, sizes = _parts(offsets, sequence_length - AROUND["mlm"])
-    return Samples(starts, sizes, sizes + AROUND[objective])
+    starts, sizes = _stretches(offsets, cut)
+    ahead = cut.sequences == "stream"
+    if cut.objective == "clm" and not ahead:
+        enough = sizes > 1
+        starts, sizes = starts[enough], sizes[enough]
+    return Samples(starts[: cut.most], sizes[: cut.most], cut.around, ahead)
 
 
-def _blocks(tokens: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    starts = np.arange(0, max(tokens - 1, 0), length, dtype=np.int64)
-    return starts, np.minimum(length, tokens - starts)
-
-
-def _parts(offsets: NDArray[np.int64], room: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    sizes = np.diff(offsets)
-    counts = -(-sizes // room)
-    document = np.repeat(np.arange(len(sizes)), counts)
-    part = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
-    begins = part * sizes[document] // counts[document]
-    ends = (part + 1) * sizes[document] // counts[document]
-    return offsets[document] + begins, ends - begins
+def _stretches(offsets: NDArray[np.int64], cut: Cut) -> cutting.Stretches:
+    tokens, room = int(offsets[-1]), cut.room
+    if cut.sequences == "blocks":
+        return cutting.blocks(tokens, room)
+    if cut.sequences == "stream":
+        return cutting.blocks(max(tokens - 1, 0), room)
+    if cut.sequences == "groups":
+        return cutting.groups(offsets, room)
+    if cut.sequences == "lines":
+        return cutting.lines(offsets, room)
+    if cut.sequences == "sentences":
+        return cutting.sentences(offsets, room, split=cut.long_sentences == "split")
+    if cut.objective == "clm":
+        return cutting.stream_with_tail(tokens, room)
+    return cutting.documents(offsets, room)

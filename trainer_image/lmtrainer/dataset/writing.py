@@ -30,8 +30,8 @@ _FLUSH = 1 << 18
 class Writer:
     """Takes the documents of both splits in any order; to be used as a context.
 
-    `terminator` is an id that is put behind every document, if any. With `sentences` it is recorded
-    where they end. Documents and sentences without tokens are left out.
+    `opener` is an id that is put before every document, `terminator` one behind it, if any. With
+    `sentences` it is recorded where they end. Documents and sentences without tokens are left out.
     """
 
     def __init__(
@@ -39,13 +39,14 @@ class Writer:
         folder: Path,
         vocab_size: int,
         *,
+        opener: int | None = None,
         terminator: int | None = None,
         sentences: bool = False,
         shard_tokens: int = SHARD_TOKENS,
     ) -> None:
         self._folder = folder
         self._vocab_size = vocab_size
-        form = _Form(id_type(vocab_size), sentences, terminator, shard_tokens)
+        form = _Form(id_type(vocab_size), sentences, opener, terminator, shard_tokens)
         self._splits: dict[Split, _SplitWriter] = {
             split: _SplitWriter(folder, split, vocab_size, form) for split in SPLITS
         }
@@ -69,12 +70,14 @@ class Writer:
         in it, ascending, the last one at the end of `ids`."""
         self._splits[split].add(ids, last=last, ends=ends)
 
-    def seal(self, *, fingerprint: str, tokenizer: str) -> str:
-        """Write what is left, and the manifest; returns the sha256 of it."""
+    def seal(self, *, fingerprint: str, tokenizer: str, uncounted: Sequence[int] = ()) -> str:
+        """Write what is left, and the manifest; returns the sha256 of it. Ids that are `uncounted`
+        do not count as text."""
         for split in self._splits.values():
             split.finish()
         train, validation = (self._splits[split] for split in SPLITS)
         files = {**train.files, **validation.files}
+        train.counts[list(uncounted)] = 0
         with HashedFile(self._folder / COUNTS_FILE) as file:
             file.write(train.counts.astype(COUNT))
         files[COUNTS_FILE] = file.fact
@@ -97,6 +100,7 @@ class _Form:
     kind: np.dtype[Any]
     """Of ids."""
     sentences: bool
+    opener: int | None
     terminator: int | None
     shard_tokens: int
 
@@ -171,6 +175,8 @@ class _SplitWriter:
 
     def add(self, ids: NDArray[np.uint32], *, last: bool, ends: Sequence[int]) -> None:
         self._sentence_ends.extend(self._position + end for end in ends)
+        if self._form.opener is not None and len(ids) and self._position == self._begin:
+            self._gather(np.array([self._form.opener], np.uint32))
         self._gather(ids)
         if last and self._position > self._begin:
             if self._form.terminator is not None:

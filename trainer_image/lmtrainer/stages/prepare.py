@@ -16,7 +16,13 @@ REPORT_SECONDS = 0.2
 def run(context: StageContext) -> None:
     """Prepare, or find that the very same was prepared before and verify it."""
     with claim_output(context) as held:
-        prepared = prepare(context.run, held.folder, context.node.claims, _Progress(context))
+        prepared = prepare(
+            context.run,
+            held.folder,
+            context.node.claims,
+            _Progress(context),
+            lambda line: print(line, flush=True),
+        )
         leave_record(context, held, prepared.manifest_sha256)
 
 

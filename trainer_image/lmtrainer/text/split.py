@@ -59,7 +59,7 @@ def find(data: DataConfig, seed: int, claims: Mapping[str, str]) -> Corpus:
             "data.train: every file is held out by data.validation.files; "
             "name other files in one of them"
         )
-    return Corpus(left, held_out, data.documents, data.encoding, data.validation.share, seed)
+    return Corpus(left, held_out, data.document_rule, data.encoding, data.validation.share, seed)
 
 
 def pieces(

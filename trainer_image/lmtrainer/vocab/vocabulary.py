@@ -39,6 +39,8 @@ class Vocabulary:
     pad: int | None = None
     unk: int | None = None
     eos: int | None = None
+    line_break: int | None = None
+    """Stands between two lines, where the tokenizer has a token for it."""
     special_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Ids that stand for no text, sorted: never masked, never drawn as a replacement."""
     regular_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -77,6 +79,7 @@ def load(folder: Path) -> Vocabulary:
         pad=roles.get("pad"),
         unk=roles.get("unk"),
         eos=roles.get("eos"),
+        line_break=next((ids[token] for token in LINE_BREAKS if token in ids), None),
         special_ids=np.array(sorted(special), dtype=np.int64),
         regular_ids=np.array(sorted(set(ids.values()) - special), dtype=np.int64),
         continues=_continues(tokenizer, ids),
@@ -98,3 +101,6 @@ def _continues(tokenizer: Tokenizer, ids: Mapping[str, int]) -> NDArray[np.bool_
 BEGINNINGS = ("\u0120", "\u010a", "\u0109", "\u2581")
 """How tokens begin that begin a word: a space, a line break or a tabulator of byte-level BPE, and
 the space of SentencePiece."""
+
+LINE_BREAKS = ("\n", "\u010a", "\u2581")
+"""What a line break is called: as it is, in byte-level BPE, or the space of SentencePiece."""

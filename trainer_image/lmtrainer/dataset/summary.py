@@ -1,0 +1,75 @@
+"""What a prepared text comes to: how much of it there is, and what every phase makes of it.
+
+Called by `dataset.prepare`, which leaves it in the output folder as `dataset.json` for people and
+programs; nothing reads it back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lmtrainer.config import RunConfig
+from lmtrainer.config.phase import Phase
+from lmtrainer.dataset.cutting import long_sentences
+from lmtrainer.dataset.samples import cut_of, samples
+from lmtrainer.dataset.store import Tokens
+from lmtrainer.durable import replace
+from lmtrainer.text.split import SPLITS, Split
+
+SUMMARY_FILE = "dataset.json"
+
+
+def summary(splits: dict[Split, Tokens], run: RunConfig) -> dict[str, Any]:
+    """Documents and tokens of each split; for each phase how many sequences they make, how many
+    tokens are in none of them, and what was cut off, split or dropped."""
+    return {
+        "documents": {split: splits[split].documents for split in SPLITS},
+        "tokens": {split: len(splits[split]) for split in SPLITS},
+        "phases": [
+            {
+                "name": phase.name,
+                "sequenceLength": phase.sequence_length,
+                **{split: _of_phase(splits[split], run, phase, split) for split in SPLITS},
+            }
+            for phase in run.phases
+        ],
+    }
+
+
+def write(output: Path, found: dict[str, Any]) -> None:
+    replace(output / SUMMARY_FILE, json.dumps(found, indent=1))
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """What somebody should know who did not ask: text that is not trained on."""
+    for phase in found["phases"]:
+        for split in SPLITS:
+            facts = phase[split]
+            where = f"phase {phase['name']}, {split}"
+            if "cappedFrom" in facts:
+                yield f"{where}: {facts['sequences']} of {facts['cappedFrom']} sequences (capped)"
+            if facts.get("longSentences"):
+                what = f"{facts['longSentences']} sentences of more than {facts['longest']} tokens"
+                yield f"{where}: {what}: {facts['longSentencesAre']}"
+
+
+def _of_phase(tokens: Tokens, run: RunConfig, phase: Phase, split: Split) -> dict[str, Any]:
+    cut = cut_of(run, phase, split)
+    table = samples(tokens.offsets, cut)
+    facts: dict[str, Any] = {
+        "sequences": len(table),
+        "tokensLeftOut": len(tokens) - int(table.sizes.sum()),
+    }
+    if cut.most is not None:
+        whole = len(samples(tokens.offsets, dataclasses.replace(cut, most=None)))
+        if whole > len(table):
+            facts["cappedFrom"] = whole
+    if cut.sequences == "sentences":
+        facts["longSentences"] = long_sentences(tokens.offsets, cut.room)
+        facts["longest"] = cut.room
+        facts["longSentencesAre"] = cut.long_sentences
+    return facts
