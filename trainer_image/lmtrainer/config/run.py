@@ -89,6 +89,7 @@ class OutputConfig:
     """Where the results go."""
 
     to: str = required("folder of the results, such as pvc://results/my-model")
+    tensorboard: bool = setting(True, "write TensorBoard event files, too")
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from location_mistakes("to", (self.to,), writable=True)

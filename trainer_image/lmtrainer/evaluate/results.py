@@ -18,8 +18,9 @@ ALL_FILE = "all_results.json"
 TEXT_FILE = "eval_results_lm.txt"
 
 
-def write(output: Path, totals: Totals, metrics: Iterable[Mapping[str, Any]]) -> None:
-    """Write all four durably. A number that is not finite becomes null in JSON."""
+def write(output: Path, totals: Totals, metrics: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write all four durably; returns what all_results.json holds. A number that is not finite
+    becomes null in JSON."""
     trained, measured = _training(metrics), _evaluation(totals)
     for name, values in (
         (TRAIN_FILE, trained),
@@ -28,6 +29,16 @@ def write(output: Path, totals: Totals, metrics: Iterable[Mapping[str, Any]]) ->
     ):
         replace(output / name, json.dumps(values, indent=1, allow_nan=False) + "\n")
     replace(output / TEXT_FILE, f"perplexity = {totals.perplexity}\n")
+    return {**trained, **measured}
+
+
+def held_out(totals: Totals) -> dict[str, float]:
+    """A measurement under the names that it has in metrics.jsonl."""
+    return {
+        "heldOutLoss": totals.mean_loss,
+        "heldOutPerplexity": totals.perplexity,
+        "heldOutAccuracy": totals.accuracy,
+    }
 
 
 def _training(metrics: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

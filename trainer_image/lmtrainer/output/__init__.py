@@ -11,7 +11,7 @@ Called by the stages, before they write anything. What may not live here: tensor
 
 from lmtrainer.output.claim import Claim, claim
 from lmtrainer.output.identity import RunIdentity, read_identity, resolve
-from lmtrainer.output.metrics import METRICS_FILE, MetricsLog, read_metrics
+from lmtrainer.output.metrics import METRICS_FILE, MetricsLog, read_metrics, row_of
 from lmtrainer.output.records import read_record, verified_record, write_record
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "read_metrics",
     "read_record",
     "resolve",
+    "row_of",
     "verified_record",
     "write_record",
 ]

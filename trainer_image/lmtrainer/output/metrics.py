@@ -70,7 +70,7 @@ def read_metrics(folder: Path) -> Iterator[dict[str, Any]]:
         return
     with path.open("rb") as file:
         for line in file:
-            row = _row(line)
+            row = row_of(line)
             if row is not None:
                 yield row
 
@@ -82,14 +82,15 @@ def _length_until(path: Path, resumed: Position | None) -> int:
         return length
     with path.open("rb") as file:
         for line in file:
-            row = _row(line)
+            row = row_of(line)
             if not line.endswith(b"\n") or (row is not None and _is_later(row, resumed)):
                 break
             length += len(line)
     return length
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
+def row_of(line: bytes) -> dict[str, Any] | None:
+    """A line of the file; None if it is none."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

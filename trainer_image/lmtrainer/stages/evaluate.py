@@ -17,8 +17,9 @@ from lmtrainer.contract.reports import Progress
 from lmtrainer.dataset import EvaluationRows, Prepared, open_prepared
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.durable import MANIFEST_FILE, read_small, sha256_of, verify_manifest
-from lmtrainer.evaluate import fill, picture, report, results
-from lmtrainer.evaluate.measure import measure, unigram_losses
+from lmtrainer.evaluate import card, events, fill, picture, report, results
+from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
+from lmtrainer.evaluate.results import held_out
 from lmtrainer.models import build
 from lmtrainer.output import Claim, read_metrics, verified_record
 from lmtrainer.parallel.world import World, join, leave
@@ -64,8 +65,9 @@ def _check(folder: Path, facts: dict[str, Any]) -> None:
     found = json.loads(read_small(folder / EVALUATION_FILE))
     if any(found.get(name) != value for name, value in facts.items()):
         raise ValueError(f"{EVALUATION_FILE} is of another model or other settings")
-    if not (folder / PICTURE_FILE).is_file():
-        raise ValueError(f"{PICTURE_FILE} is gone")
+    for name in (PICTURE_FILE, f"{MODEL_FOLDER}/{card.FILE}"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{name} is gone")
 
 
 def _evaluate(context: StageContext, held: Claim, world: World) -> str:
@@ -81,8 +83,21 @@ def _evaluate(context: StageContext, held: Claim, world: World) -> str:
     baseline = totals.baseline / totals.predictions
     picture.draw(metrics, held.folder / PICTURE_FILE, baseline=baseline)
     held.fence()
-    results.write(held.folder, totals, metrics)
+    found = results.write(held.folder, totals, metrics)
+    parameters = model.num_parameters()
+    card.write(folder, run, prepared, totals, found, parameters=parameters)
+    if run.output.tensorboard:
+        events.write(held.folder, _with_end(metrics, totals), fence=held.fence)
     return report.write(held.folder, totals, filled, _facts(context, held))
+
+
+def _with_end(metrics: list[dict[str, Any]], totals: Totals) -> list[dict[str, Any]]:
+    """The measurements of training and, behind the last step, this one, unless it was taken there
+    as well."""
+    if not metrics or "heldOutLoss" in metrics[-1]:
+        return metrics
+    place = {name: metrics[-1].get(name) for name in ("phaseIndex", "phase", "step")}
+    return [*metrics, {**place, **held_out(totals)}]
 
 
 def _rows(context: StageContext, prepared: Prepared) -> list[Batch]:

@@ -19,6 +19,7 @@ from lmtrainer.config.schema import setting
 from lmtrainer.contract.reports import Position, Progress
 from lmtrainer.dataset import Prepared, open_prepared, training_steps
 from lmtrainer.durable import MANIFEST_FILE, verify_manifest
+from lmtrainer.evaluate import events
 from lmtrainer.models import build
 from lmtrainer.output import Claim, MetricsLog, verified_record
 from lmtrainer.parallel.exchange import document_from_leader
@@ -27,6 +28,7 @@ from lmtrainer.stage import StageContext
 from lmtrainer.stages.ends import claim_output, leave_record
 from lmtrainer.text.sources import folder as folder_of
 from lmtrainer.train.finish import MODEL_FOLDER, publish_model
+from lmtrainer.train.monitor import monitor
 from lmtrainer.train.session import Leader, Session
 from lmtrainer.train.telemetry import Telemetry
 
@@ -108,9 +110,11 @@ def _train(
             reached = resumed.position if resumed else None
             log = MetricsLog(held.folder, resumed=reached)
             stack.callback(log.close)
-            leader = Leader(
-                held, Telemetry(context.reports, log, _progress(context, steps, reached))
-            )
+            if run.output.tensorboard:
+                stack.enter_context(events.following(held.folder, fence=held.fence))
+            progress = _progress(context, steps, reached)
+            look = monitor(world.device, context.node.nproc_per_node)
+            leader = Leader(held, Telemetry(context.reports, log, progress, look))
         Session(context, world, prepared, model, leader).train(steps, position, resumed)
     if held is not None:
         _finish(context, held, prepared, model, steps)

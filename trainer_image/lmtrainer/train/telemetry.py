@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 
 from lmtrainer.contract.reports import Position, Progress
 from lmtrainer.evaluate.measure import Totals
+from lmtrainer.evaluate.results import held_out
 from lmtrainer.output import MetricsLog
 from lmtrainer.progress import RankReports
 from lmtrainer.train.engine import StepResult
+from lmtrainer.train.monitor import Monitor
 
 REPORT_SECONDS = 0.5
 """Between two progress documents: often enough for a person, seldom enough to cost nothing."""
@@ -17,12 +20,23 @@ REPORT_SECONDS = 0.5
 RATE_SECONDS = 10.0
 """Speed is averaged over about this long."""
 
+MONITOR_SECONDS = 10.0
+"""Between two looks at the GPUs."""
+
 
 class Telemetry:
     """The voice of one attempt; steps are counted over all phases."""
 
-    def __init__(self, reports: RankReports, log: MetricsLog, progress: Progress) -> None:
+    def __init__(
+        self,
+        reports: RankReports,
+        log: MetricsLog,
+        progress: Progress,
+        monitor: Monitor = dict,
+    ) -> None:
         self._reports = reports
+        self._monitor = monitor
+        self._last_look = -math.inf
         self._log = log
         self._progress = progress
         self._last_report = 0.0
@@ -62,14 +76,10 @@ class Telemetry:
         )
         if time.monotonic() - self._last_report >= REPORT_SECONDS:
             self._report()
+        self._look(position)
 
     def measured(self, position: Position, totals: Totals) -> None:
-        self._log.append(
-            position,
-            heldOutLoss=totals.mean_loss,
-            heldOutPerplexity=totals.perplexity,
-            heldOutAccuracy=totals.accuracy,
-        )
+        self._log.append(position, **held_out(totals))
         self._last_step = time.monotonic()
 
     def before_save(self) -> None:
@@ -90,6 +100,14 @@ class Telemetry:
         weight = min(1.0, seconds / RATE_SECONDS)
         self._seconds_per_step = average + weight * (seconds - average)
         return seconds
+
+    def _look(self, position: Position) -> None:
+        """The first step and one now and then come with numbers of the GPUs."""
+        if time.monotonic() - self._last_look >= MONITOR_SECONDS:
+            self._last_look = time.monotonic()
+            numbers = self._monitor()
+            if numbers:
+                self._log.append(position, **numbers)
 
     def _change(self, **changes: object) -> None:
         self._progress = dataclasses.replace(self._progress, **changes)  # type: ignore[arg-type]
