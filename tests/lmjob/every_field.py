@@ -132,6 +132,7 @@ EVERY_FIELD = changed(
             "clipNorm": 0,
         },
         "spec.checkpoint": {"everySteps": 100, "keep": 3, "resume": "auto"},
+        "spec.output.tensorboard": False,
         "spec.startup": {"timeoutSeconds": 60},
         "spec.failurePolicy": {"maxRestarts": 0},
         "spec.terminationGracePeriodSeconds": 60,

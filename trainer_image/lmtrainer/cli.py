@@ -1,5 +1,5 @@
-"""The command line: `lmtrainer launch --stage STAGE --config FILE`, and `send` and `receive` for
-`lmjob cp`. Exit codes: `contract.exits`.
+"""The command line: `lmtrainer launch --stage STAGE --config FILE`, `send` and `receive` for
+`lmjob cp`, and the commands of `lmtrainer.commands`. Exit codes: `contract.exits`.
 
 What a command needs is imported when it runs, so that `--version` and `--help` answer at once.
 """
@@ -10,13 +10,18 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from types import MappingProxyType
 
 from lmtrainer import __version__
+from lmtrainer.commands import export, test
 from lmtrainer.contract.arguments import (
     add_launch_arguments,
     add_receive_arguments,
     add_send_arguments,
 )
+
+COMMANDS = MappingProxyType({"test": test, "export": export})
+"""What a user does with a finished run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from lmtrainer.launch.rank import run_rank
 
         return run_rank(given.stage, given.config, os.environ)
+    if given.command in COMMANDS:
+        return int(COMMANDS[given.command].run(given))
     if given.command in ("send", "receive"):
         from lmtrainer import transfer
 
@@ -53,4 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_send_arguments(commands.add_parser("send", help="a file or folder to standard output"))
     receive = commands.add_parser("receive", help="what `send` sends, from standard input")
     add_receive_arguments(receive)
+    for name, module in COMMANDS.items():
+        summary = (module.__doc__ or "").partition(": ")[2].partition("\n")[0]
+        module.add_arguments(commands.add_parser(name, help=summary.rstrip(".")))
     return parser

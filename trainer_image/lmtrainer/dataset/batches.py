@@ -110,6 +110,11 @@ class EvaluationRows:
             if number % world_size == rank:
                 yield self._packer.row(row, np.full(len(row), self._key, dtype=np.uint64))
 
+    def __len__(self) -> int:
+        """Rows of all processes."""
+        order = np.argsort(self._packer.samples.lengths, kind="stable")
+        return sum(1 for _ in self._cut(order))
+
     def _cut(self, order: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         ends = np.cumsum(self._packer.samples.lengths[order])
         begin = 0

@@ -16,7 +16,7 @@ from typing import Any
 
 from lmtrainer import __version__
 from lmtrainer.config import RunConfig
-from lmtrainer.config.model import ModelType
+from lmtrainer.config.architecture import ModelType
 from lmtrainer.config.phase import Phase
 from lmtrainer.dataset import Prepared
 from lmtrainer.durable import replace
@@ -62,8 +62,10 @@ def _lines(
     assert run.model.type is not None, "the plan resolves it"
     yield from ("---", *_front(run, results), "---", "")
     yield from (f"# {run.model.type}, {run.objective}", "")
-    yield "Trained from scratch." if run.model.from_ is None else (
-        f"Trained on from {code(run.model.from_)}."
+    yield (
+        "Trained from scratch."
+        if run.model.from_ is None
+        else (f"Trained on from {code(run.model.from_)}.")
     )
     yield from ("", "## How to load it", "", "```python", *_snippet(run.model.type), "```", "")
     yield from ("## Data", "", *_table(("", "text", "tokens"), _data(run, prepared)), "")

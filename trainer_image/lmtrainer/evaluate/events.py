@@ -1,13 +1,14 @@
 """`tensorboard/`: what metrics.jsonl says, as event files of TensorBoard.
 
-The files are a view: made from metrics.jsonl alone, anew in every attempt. So a resumed run has each
-step once, and no step is missing, whenever the one before was killed. The stage `train` follows the
-file while it grows, `evaluate` writes the view a last time with its own measurement.
+The files are a view: made from metrics.jsonl alone, anew in every attempt. So a resumed run has
+each step once, and no step is missing, whenever the one before was killed. The stage `train`
+follows the file while it grows, `evaluate` writes the view a last time with its own measurement.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import threading
@@ -82,7 +83,7 @@ def scalars(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Tag and value of each number in a row: `train/loss`, `eval/perplexity`, `gpu0/power_watts`.
     What was not finite is null in the row, and left out."""
     for name, value in row.items():
-        if isinstance(value, int | float) and name not in _PLACE:
+        if isinstance(value, int | float) and math.isfinite(value) and name not in _PLACE:
             yield _tag(name), float(value)
     if isinstance(row.get("tokens"), int) and row.get("seconds"):
         yield "train/tokens_per_second", row["tokens"] / row["seconds"]

@@ -76,8 +76,7 @@ def _evaluate(context: StageContext, held: Claim, world: World) -> str:
     prepared = open_prepared(run, held.folder, context.node.claims)
     folder = held.folder / MODEL_FOLDER
     model = build.from_folder(run.model.type, folder).to(world.device)
-    rows = _told(context, _rows(context, prepared))
-    totals = measure(model, rows, run, world, unigram_losses(prepared.counts))
+    totals = measure(model, _told(context, prepared), run, world, unigram_losses(prepared.counts))
     filled = [fill.fill(model, folder, text, device=world.device) for text in run.evaluate.fill]
     metrics = list(read_metrics(held.folder))
     baseline = totals.baseline / totals.predictions
@@ -100,15 +99,12 @@ def _with_end(metrics: list[dict[str, Any]], totals: Totals) -> list[dict[str, A
     return [*metrics, {**place, **held_out(totals)}]
 
 
-def _rows(context: StageContext, prepared: Prepared) -> list[Batch]:
-    """The held-out text in the lengths of the last phase."""
-    last = len(context.run.phases) - 1
-    return list(EvaluationRows(prepared, context.run, last).rows(0, 1))
-
-
-def _told(context: StageContext, rows: list[Batch]) -> Iterator[Batch]:
-    """The rows, each with a word about how far the measurement is."""
-    for index, row in enumerate(rows):
+def _told(context: StageContext, prepared: Prepared) -> Iterator[Batch]:
+    """The held-out text in the lengths of the last phase, row by row, each with a word about how
+    far the measurement is."""
+    rows = EvaluationRows(prepared, context.run, len(context.run.phases) - 1)
+    total = len(rows)
+    for index, row in enumerate(rows.rows(0, 1)):
         yield row
         context.reports.progress(
             Progress(
@@ -118,6 +114,6 @@ def _told(context: StageContext, rows: list[Batch]) -> Iterator[Batch]:
                 activity="held-out text",
                 unit="batches",
                 done=index + 1,
-                total=len(rows),
+                total=total,
             )
         )

@@ -166,5 +166,12 @@ def _finish(
     run = context.run
     last = len(steps) - 1
     end = Position(phase_index=last, step=steps[last], phase=run.phases[last].name)
-    manifest = publish_model(model, prepared.tokenizer, held.folder, position=end, fence=held.fence)
+    manifest = publish_model(
+        model,
+        prepared.tokenizer,
+        held.folder / MODEL_FOLDER,
+        position=end,
+        sequence_length=run.phases[last].sequence_length,
+        fence=held.fence,
+    )
     leave_record(context, held, manifest, end)

@@ -14,15 +14,22 @@ MODEL_FOLDER = "model"
 
 
 def publish_model(
-    model: Any, tokenizer: Path, output: Path, *, position: Position, fence: Callable[[], None]
+    model: Any,
+    tokenizer: Path,
+    target: Path,
+    *,
+    position: Position,
+    sequence_length: int | None = None,
+    fence: Callable[[], None] = lambda: None,
 ) -> str:
-    """Write `<output>/model` whole or not at all; returns the sha256 of its manifest.
+    """Write the folder `target` whole or not at all; returns the sha256 of its manifest.
 
     Weights as safetensors, with the files of the tokenizer: one folder is all that a user needs.
+    The manifest tells the longest sequence that the model was trained on last.
     """
-    with building(output / MODEL_FOLDER, before_rename=fence) as folder:
+    with building(target, before_rename=fence) as folder:
         model.save_pretrained(folder)
         for file in sorted(tokenizer.iterdir()):
             if file.name != MANIFEST_FILE:
                 shutil.copyfile(file, folder / file.name)
-        return write_manifest(folder, position=position)
+        return write_manifest(folder, position=position, sequence_length=sequence_length)

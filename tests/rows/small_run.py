@@ -1,0 +1,73 @@
+"""A whole run in this process, in a second: the three stages on a piece of the Jargon File."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lmtrainer.config import RunConfig, parse, resolve
+from lmtrainer.contract.environment import NodeEnvironment
+from lmtrainer.progress import RankReports
+from lmtrainer.stage import StageContext, StopRequest
+from lmtrainer.stages import evaluate, prepare, train
+
+ROOT = Path(__file__).parents[2]
+TEXT = ROOT / "trainer_image/lmtrainer/text/samples/jargon.txt"
+
+STEPS = 6
+
+DOCUMENT: dict[str, Any] = {
+    "tokenizer": {"train": {"vocabSize": 300}},
+    "model": {
+        "type": "bert",
+        "preset": "tiny",
+        "config": {"layers": 1, "hiddenSize": 16, "heads": 2, "maxPositions": 64},
+    },
+    "phases": [
+        {"name": "short", "steps": 4, "sequenceLength": 16, "globalBatchSize": 4},
+        {"name": "long", "steps": 2, "sequenceLength": 32, "globalBatchSize": 4},
+    ],
+    "evaluate": {"everySteps": 2},
+    "checkpoint": {"everySteps": 2, "keep": 5},
+}
+
+
+def corpus(folder: Path) -> Path:
+    """Sixty documents."""
+    path = folder / "text.txt"
+    path.write_text("\n\n".join(TEXT.read_text().split("\n\n")[:60]))
+    return path
+
+
+def run_of(folder: Path, **fields: Any) -> Any:
+    """A resolved configuration; fields of the document may be given instead of its own."""
+    plain = {
+        **DOCUMENT,
+        "data": {"train": [str(corpus(folder))]},
+        "output": {"to": str(folder / "out")},
+        **fields,
+    }
+    return resolve(parse(RunConfig, plain), precision="fp32", threads=1)
+
+
+def context(folder: Path, stage: Any, run: Any, *, attempt: int = 1) -> StageContext:
+    """Of the only rank."""
+    node_dir = folder / "node"
+    node_dir.mkdir(exist_ok=True)
+    node = NodeEnvironment(job_uid="job-a", attempt=attempt, node_dir=str(node_dir))
+    return StageContext(
+        stage=stage, run=run, node=node, reports=RankReports(node_dir, 0), stop=StopRequest()
+    )
+
+
+def carry_out(folder: Path, **fields: Any) -> Path:
+    """Prepare, train and evaluate; returns the output folder."""
+    run = run_of(folder, **fields)
+    for name, stage in (("prepare", prepare), ("train", train), ("evaluate", evaluate)):
+        stage.run(context(folder, name, run))
+    return folder / "out"
+
+
+def metrics(output: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]

@@ -1,0 +1,155 @@
+"""Rows 108 and 117: a checkpoint as a folder for transformers, and a measurement of any text."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from lmtrainer.cli import main
+from lmtrainer.contract.exits import ExitType
+from tests.rows import small_run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_run.carry_out(tmp_path_factory.mktemp("run"))
+
+
+def checkpoints(output: Path) -> list[Path]:
+    return sorted((output / "checkpoints").iterdir())
+
+
+def test_row_108_any_checkpoint_becomes_a_folder_that_loads(finished: Path, tmp_path: Path) -> None:
+    for number, checkpoint in enumerate(checkpoints(finished)):
+        target = tmp_path / str(number)
+        assert main(["export", str(checkpoint), str(target)]) == 0
+        model = AutoModelForMaskedLM.from_pretrained(target)
+        tokenizer = AutoTokenizer.from_pretrained(target)
+        saved = load_file(checkpoint / "model.safetensors")
+        name = "bert.embeddings.word_embeddings.weight"
+        assert torch.equal(model.state_dict()[name], saved[name])
+        ids = tokenizer("a hacker", return_tensors="pt")
+        assert model(**ids).logits.shape[-1] == len(tokenizer)
+    assert number == 2
+
+
+def test_row_108_of_a_run_the_newest_that_verifies_is_taken(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(finished, output)
+    newest = checkpoints(output)[-1]
+    data = bytearray((newest / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (newest / "model.safetensors").write_bytes(data)
+    assert main(["export", str(newest), str(tmp_path / "no")]) == ExitType.USER_ERROR.code
+    assert "sha256 does not match" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+    assert main(["export", str(output), str(tmp_path / "yes"), "--dtype", "bfloat16"]) == 0
+    assert "0-short-step-00000004: exported" in capsys.readouterr().out
+    assert newest.is_dir(), "nothing of the run is changed"
+    loaded = AutoModelForMaskedLM.from_pretrained(tmp_path / "yes", dtype="auto")
+    assert loaded.dtype == torch.bfloat16
+
+
+def test_row_108_nothing_is_overwritten(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    code = main(["export", str(finished), str(tmp_path / "mine")])
+    assert code == ExitType.USER_ERROR.code
+    assert "is there already" in capsys.readouterr().err
+    assert main(["export", str(tmp_path), str(tmp_path / "new")]) == ExitType.USER_ERROR.code
+    assert "neither a checkpoint nor the output folder" in capsys.readouterr().err
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+    found: dict[str, float] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_row_117_loss_and_perplexity_of_a_text_are_printed(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "new.txt"
+    text.write_text("A hacker is a person.\n\nThe machine hung, and nobody knew why.\n\n" * 20)
+    assert main(["test", "--model", str(finished), "--text", str(text)]) == 0
+    lines = dict(line.split(" = ") for line in capsys.readouterr().out.splitlines())
+    assert set(lines) == {"test_loss", "test_ppl", "test_accuracy", "test_predictions"}
+    assert float(lines["test_ppl"]) == pytest.approx(math.exp(float(lines["test_loss"])))
+    assert int(lines["test_predictions"]) > 10
+
+
+def test_row_117_agrees_with_the_evaluation_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = tmp_path / "held.txt"
+    held.write_text("\n\n".join(small_run.TEXT.read_text().split("\n\n")[60:80]))
+    data = {"train": [str(small_run.corpus(tmp_path))], "validation": {"files": [str(held)]}}
+    output = small_run.carry_out(tmp_path, data=data)
+    own = json.loads((output / "evaluation.json").read_text())
+    assert main(["test", "--model", str(output / "model"), "--text", str(held), "--json"]) == 0
+    found = told(capsys)
+    assert found["test_predictions"] == own["predictions"]
+    assert found["test_loss"] == pytest.approx(own["loss"], rel=1e-6)
+    assert found["test_accuracy"] == pytest.approx(own["accuracy"])
+
+
+def test_row_117_is_weighted_by_token(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = {"short": "A hack.\n\n" * 3, "long": "The hacker wrote a program at night.\n\n" * 60}
+    found = {}
+    for name, text in [*parts.items(), ("both", "".join(parts.values()))]:
+        (tmp_path / name).write_text(text)
+        arguments = ["--text", str(tmp_path / name), "--share", "0.9", "--sequence-length", "16"]
+        assert main(["test", "--model", str(finished), "--json", *arguments]) == 0
+        found[name] = told(capsys)
+    counts = {name: values["test_predictions"] for name, values in found.items()}
+    assert counts["long"] > 10 * counts["short"]
+    weighted = sum(found[n]["test_loss"] * counts[n] for n in parts) / sum(counts[n] for n in parts)
+    plain = sum(found[n]["test_loss"] for n in parts) / 2
+    assert abs(found["both"]["test_loss"] - weighted) < abs(found["both"]["test_loss"] - plain)
+    assert found["both"]["test_loss"] == pytest.approx(weighted, rel=0.02)
+
+
+def test_row_117_a_checkpoint_can_be_measured_too(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text").write_text("The hacker wrote a program at night.\n\n" * 20)
+    first = checkpoints(finished)[0]
+    arguments = ["--text", str(tmp_path / "text"), "--sequence-length", "16", "--json"]
+    assert main(["test", "--model", str(first), *arguments]) == 0
+    early = told(capsys)["test_loss"]
+    assert main(["test", "--model", str(finished), *arguments]) == 0
+    assert told(capsys)["test_loss"] != early
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "nowhere", "--text", "x"], "holds no model"),
+        (["--model", "MODEL", "--text", "nowhere.txt"], "matches 0 files"),
+        (["--model", "MODEL", "--text", "TEXT", "--share", "2"], "masking.share"),
+        (["--model", "MODEL", "--text", "TEXT", "--tokenizer", "/"], "has no tokenizer.json"),
+    ],
+)
+def test_row_117_what_cannot_be_measured_is_told_in_one_line(
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "text").write_text("The hacker wrote a program.\n\n" * 20)
+    places = {"MODEL": str(finished), "TEXT": str(tmp_path / "text")}
+    code = main(["test", *(places.get(argument, argument) for argument in arguments)])
+    assert code == ExitType.USER_ERROR.code
+    assert message in capsys.readouterr().err
