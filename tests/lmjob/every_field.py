@@ -68,6 +68,9 @@ EVERY_FIELD = changed(
         "spec.seed": 2**63 - 1,
         "spec.precision": "fp32",
         "spec.threadsPerProcess": "auto",
+        "spec.gradientCheckpointing": True,
+        "spec.lossChunks": 2,
+        "spec.lossScale": {"type": "static", "initial": 1024},
         "spec.objective": "mlm",
         "spec.pods": _pod(),
         "spec.prepare": _pod(),
@@ -111,6 +114,7 @@ EVERY_FIELD = changed(
         },
         "spec.masking": {"share": 0.2, "masked": 1, "random": 0, "wholeWords": True},
         "spec.phases[0].schedule": "linear",
+        "spec.phases[0].batchSchedule": [{"epoch": 2, "globalBatchSize": 512}],
         "spec.phases[0].warmupShape": "sqrt",
         "spec.phases[0].finalLearningRate": 1e-7,
         "spec.phases[0].optimizer": {

@@ -12,6 +12,7 @@ from torch import nn
 from lmjob.core.plan.estimate import estimate, parameter_count
 from lmtrainer.config import RunConfig, parse, resolve
 from lmtrainer.models.build import build
+from lmtrainer.models.memory import spare
 from lmtrainer.models.objective import DeviceBatch, Objective
 from lmtrainer.models.precision import autocast
 from lmtrainer.vocab import Vocabulary
@@ -92,6 +93,24 @@ def test_activations_are_those_that_torch_saves(kind, precision, dropout, length
     assert found.activations == pytest.approx(saved + gradients_of_scores, rel=0.05)
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta", "groupbert", "gpt2"])
+def test_row_083_gradient_checkpointing_and_chunks_are_known_to_the_plan(kind):
+    sizes = {"layers": 6, "hiddenSize": 128, "heads": 4, "intermediateSize": 400}
+    model = {"type": kind, "config": {**sizes, "dropout": 0, "attentionDropout": 0}}
+    phases = [{"name": "a", "steps": 1, "sequenceLength": 64, "globalBatchSize": 8}]
+    plain = run_of(kind, 1000, model=model, phases=phases)
+    spared = run_of(kind, 1000, model=model, phases=phases, gradientCheckpointing=True)
+    chunked = run_of(kind, 1000, model=model, phases=phases, lossChunks=8)
+    found = [
+        estimate(run, run.phases[0], world_size=1, on_gpu=False).activations
+        for run in (plain, spared, chunked)
+    ]
+    kept = [saved_bytes(run, 64, 8)[0] for run in (plain, spared, chunked)]
+    assert kept[0] - kept[1] == pytest.approx(found[0] - found[1], rel=0.25)
+    assert found[2] < found[0]
+    assert kept[2] < kept[0]
+
+
 def full_row(run: RunConfig, length: int, rows: int) -> DeviceBatch:
     """A packed row of full sequences, with as many positions to predict as in training."""
     tokens = length * rows
@@ -119,7 +138,8 @@ def saved_bytes(run: RunConfig, length: int, rows: int) -> tuple[int, int]:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept), autocast(run, CPU):
-        Objective(model)(batch)
+        spare(model, run)
+        Objective(model, chunks=run.loss_chunks)(batch)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()), len(batch.targets)
 
 

@@ -16,6 +16,14 @@ AUTO_MICRO_BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchChange:
+    """Another global batch from an epoch on."""
+
+    epoch: int = required("from which it holds; the first is 0", minimum=1, maximum=1_000_000)
+    global_batch_size: int = required("sequences of a step", minimum=1, maximum=4_194_304)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Phase:
     """A phase begins at step 0 with the weights of the phase before it and a fresh optimizer."""
 
@@ -35,6 +43,9 @@ class Phase:
     )
     global_batch_size: int = setting(
         256, "sequences of one optimizer step, over all processes", minimum=1, maximum=4_194_304
+    )
+    batch_schedule: tuple[BatchChange, ...] = setting(
+        tuple, "other batch sizes from later epochs on", max_items=20
     )
     micro_batch_size: int | Literal["auto"] = setting(
         "auto", "sequences that one process computes at once; the rest is accumulated", minimum=1
@@ -70,6 +81,7 @@ class Phase:
                 about=("steps",),
             )
         yield from self._rate_mistakes()
+        yield from self._schedule_mistakes()
         micro = self.micro_batch_size
         if isinstance(micro, int) and micro > self.global_batch_size:
             yield Mistake(
@@ -79,6 +91,15 @@ class Phase:
                 "lower it",
                 about=("globalBatchSize",),
             )
+
+    def _schedule_mistakes(self) -> Iterator[Mistake]:
+        epochs = [change.epoch for change in self.batch_schedule]
+        for index, epoch in enumerate(epochs[1:], 1):
+            if epoch <= epochs[index - 1]:
+                rule = f"does not come after epoch {epochs[index - 1]}"
+                yield Mistake(
+                    f"batchSchedule[{index}].epoch", str(epoch), rule, "put them in order"
+                )
 
     def _rate_mistakes(self) -> Iterator[Mistake]:
         if self.warmup_steps is not None and self.warmup_share is not None:
@@ -112,28 +133,37 @@ class BatchShape:
     accumulation: int
 
 
-def batch_shape(phase: Phase, world_size: int) -> BatchShape:
-    """Cut a phase's global batch over `world_size` processes. With `auto` a share may be uneven."""
-    share = -(-phase.global_batch_size // world_size)
-    micro = (
-        min(share, AUTO_MICRO_BATCH) if phase.micro_batch_size == "auto" else phase.micro_batch_size
-    )
+def batch_shape(phase: Phase, world_size: int, size: int | None = None) -> BatchShape:
+    """Cut a phase's global batch, or one of `size`, over `world_size` processes. With `auto` a share
+    may be uneven."""
+    share = -(-(size or phase.global_batch_size) // world_size)
+    micro = phase.micro_batch_size
+    if micro == "auto":
+        # All steps of a phase fit where the first does.
+        micro = min(-(-phase.global_batch_size // world_size), AUTO_MICRO_BATCH)
     return BatchShape(micro, -(-share // micro))
 
 
 def batch_mistakes(phase: Phase, world_size: int) -> Iterator[Mistake]:
-    """What only the number of processes can tell: the batch must come out even."""
-    micro, size = phase.micro_batch_size, phase.global_batch_size
+    """What only the number of processes can tell: each batch must come out even."""
+    yield from _uneven("globalBatchSize", phase.global_batch_size, phase, world_size)
+    for index, change in enumerate(phase.batch_schedule):
+        place = f"batchSchedule[{index}].globalBatchSize"
+        yield from _uneven(place, change.global_batch_size, phase, world_size)
+
+
+def _uneven(place: str, size: int, phase: Phase, world_size: int) -> Iterator[Mistake]:
+    micro = phase.micro_batch_size
     if micro == "auto":
         if size < world_size:
             rule = f"is less than the {world_size} processes: some would have nothing to do"
-            yield Mistake("globalBatchSize", str(size), rule, f"give at least {world_size}")
+            yield Mistake(place, str(size), rule, f"give at least {world_size}")
         return
     unit = micro * world_size
     if size % unit:
         near = sorted({max(unit, size // unit * unit), (size // unit + 1) * unit})
         yield Mistake(
-            "globalBatchSize",
+            place,
             str(size),
             f"must be a multiple of {unit}: microBatchSize {micro} x {world_size} processes",
             f"{' or '.join(map(str, near))} fits",

@@ -17,7 +17,8 @@ from lmtrainer.config.architecture import (
 from lmtrainer.config.model import OBJECTIVES, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase, warmup_steps
-from lmtrainer.config.run import Precision, ResolvedRun, RunConfig, config_hash
+from lmtrainer.config.precision import LossScaleConfig, Precision, loss_scale_type
+from lmtrainer.config.run import ResolvedRun, RunConfig, config_hash
 from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining, TokenizerType
 
 TOKENIZER_DEFAULTS: Mapping[ModelType, tuple[TokenizerType, int]] = MappingProxyType(
@@ -36,9 +37,11 @@ def resolve(config: RunConfig, *, precision: Precision, threads: int) -> Resolve
     idempotent."""
     assert config.model.type is not None
     automatic = config.threads_per_process == "auto"
+    number_format = precision if config.precision == "auto" else config.precision
     filled = dataclasses.replace(
         config,
-        precision=precision if config.precision == "auto" else config.precision,
+        precision=number_format,
+        loss_scale=_loss_scale(config.loss_scale, number_format),
         threads_per_process=threads if automatic else config.threads_per_process,
         objective=config.objective or OBJECTIVES[config.model.type],
         data=dataclasses.replace(config.data, documents=config.data.document_rule),
@@ -69,6 +72,10 @@ def _model(config: ModelConfig) -> ModelConfig:
         return config
     sizes = ArchitectureChanges(**dataclasses.asdict(config.architecture()))
     return dataclasses.replace(config, preset=None, config=sizes)
+
+
+def _loss_scale(config: LossScaleConfig, precision: Precision) -> LossScaleConfig:
+    return dataclasses.replace(config, type=loss_scale_type(config, precision))
 
 
 def _optimizer(config: OptimizerConfig) -> OptimizerConfig:

@@ -18,11 +18,11 @@ from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.model import OBJECTIVES, ModelConfig, Objective
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase
+from lmtrainer.config.precision import LossScaleConfig, Precision
 from lmtrainer.config.schema import document, required, setting
 from lmtrainer.config.sources import claims, location_mistakes
 from lmtrainer.config.tokenizer import TokenizerConfig
 
-Precision = Literal["auto", "fp32", "bf16"]
 Resume = Literal["auto", "never", "required"]
 
 
@@ -103,6 +103,11 @@ class RunConfig:
         42, "of the data order, masks, dropout and first weights", minimum=0, maximum=2**63 - 1
     )
     precision: Precision = setting("auto", "auto: bf16 on GPUs, fp32 on CPUs")
+    gradient_checkpointing: bool = setting(False, "keep less for backward, compute it again")
+    loss_chunks: int = setting(
+        1, "parts in which scores of the vocabulary are computed", minimum=1, maximum=1024
+    )
+    loss_scale: LossScaleConfig = setting(LossScaleConfig, "for gradients too small for fp16")
     threads_per_process: int | Literal["auto"] = setting(
         "auto",
         "CPU threads of one process; results are bit-equal only for the same number",
@@ -201,11 +206,23 @@ class ResolvedRun(RunConfig):
     )
 
 
+_WITHOUT_WEIGHT = (
+    "output",
+    "checkpoint",
+    "evaluate",
+    "threadsPerProcess",
+    "configHash",
+    "gradientCheckpointing",
+    "lossChunks",
+)
+"""How results are kept and looked at, and how the same sums are computed."""
+
+
 def identity(config: RunConfig) -> dict[str, Any]:
     """The part of a configuration that decides the weights: runs with equal identities may share an
     output folder. Where results go, how often they are saved or looked at, is not part of it."""
     kept = document(config)
-    for name in ("output", "checkpoint", "evaluate", "threadsPerProcess", "configHash"):
+    for name in _WITHOUT_WEIGHT:
         kept.pop(name, None)
     kept["data"].pop("cache", None)
     for phase in kept["phases"]:

@@ -19,6 +19,7 @@ from lmtrainer.dataset.masking import Stretches, mask
 from lmtrainer.dataset.order import Order, deal
 from lmtrainer.dataset.prepare import Prepared
 from lmtrainer.dataset.samples import cut_of, samples
+from lmtrainer.dataset.schedule import batches_of
 from lmtrainer.randomness import Purpose, derive
 from lmtrainer.text.split import Split
 
@@ -51,7 +52,7 @@ def steps_of(phase: Phase, samples: int) -> int:
     if phase.steps is not None:
         return phase.steps
     assert phase.epochs is not None, "checked by the configuration"
-    return max(1, math.ceil(phase.epochs * samples / phase.global_batch_size))
+    return batches_of(phase, samples).steps_to(math.ceil(phase.epochs * samples))
 
 
 def training_steps(prepared: Prepared, run: RunConfig) -> tuple[int, ...]:
@@ -69,15 +70,20 @@ class TrainingRows:
         self._phase = run.phases[phase_index]
         self._packer = _Packer(prepared, run, self._phase, "train")
         count = len(self._packer.samples)
-        self._order = Order(run.seed, phase_index, count, self._phase.global_batch_size)
+        self._order = Order(run.seed, phase_index, count, batches_of(self._phase, count))
 
     def micro_batches(self, step: int, rank: int, world_size: int) -> list[Batch]:
         """The rows that a process computes for a step (from 0), at least one if the global batch
         has a sequence for each process. All processes together get each sequence once."""
         numbers, epochs = self._order.at(step)
         lengths = self._packer.samples.lengths[numbers]
-        rows = deal(lengths, world_size, batch_shape(self._phase, world_size).accumulation)[rank]
+        shape = batch_shape(self._phase, world_size, len(numbers))
+        rows = deal(lengths, world_size, shape.accumulation)[rank]
         return [self._packer.row(numbers[row], self._keys(epochs[row])) for row in rows]
+
+    def epoch(self, step: int) -> int:
+        """The epoch, from 0, in which a step begins."""
+        return self._order.epoch(step)
 
     def _keys(self, epochs: NDArray[np.int64]) -> NDArray[np.uint64]:
         found, which = np.unique(epochs, return_inverse=True)

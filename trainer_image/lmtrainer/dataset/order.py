@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lmtrainer.dataset.schedule import Batches
 from lmtrainer.randomness import Purpose, bits, derive
 
 
@@ -24,12 +25,13 @@ class Order:
     phase_index: int
     samples: int
     """In an epoch."""
-    batch: int
-    """Samples of a step, over all processes."""
+    batches: Batches
+    """How many of them a step takes, over all processes."""
 
     def at(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Numbers of the samples of a step (from 0) and the epoch of each. [batch], [batch]."""
-        places = np.arange(step * self.batch, (step + 1) * self.batch)
+        begin, size = self.batches.at(step)
+        places = np.arange(begin, begin + size)
         epochs, places = np.divmod(places, self.samples)
         numbers = np.empty_like(places)
         for epoch in np.unique(epochs):
@@ -37,6 +39,10 @@ class Order:
             here = epochs == epoch
             numbers[here] = permutation(key, self.samples)[places[here]]
         return numbers, epochs
+
+    def epoch(self, step: int) -> int:
+        """The epoch in which a step begins."""
+        return self.batches.at(step)[0] // self.samples
 
 
 @functools.lru_cache(maxsize=2)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmtrainer.dataset.batches import Batch
+from lmtrainer.models.memory import in_chunks
 
 
 class DeviceBatch(NamedTuple):
@@ -94,6 +95,20 @@ _HIDDEN: Mapping[str, Callable[[Any, DeviceBatch], Tensor]] = {
 }
 
 
+def target_hidden(model: Any, batch: DeviceBatch) -> tuple[Tensor, Tensor | None]:
+    """What the body makes of the positions to predict [M, hidden size] and, of rows of pairs, of
+    the first token of each sequence [S, hidden size]."""
+    hidden = _HIDDEN[model.config.model_type](model, batch)
+    first = None if batch.starts is None else hidden.index_select(0, batch.starts)
+    return hidden.index_select(0, batch.targets), first
+
+
+def word_scores(model: Any, targets: Tensor) -> Tensor:
+    """Scores of every token of the vocabulary: [M, vocabulary]."""
+    head = model.cls.predictions if hasattr(model, "cls") else model.lm_head
+    return head(targets)  # type: ignore[no-any-return]
+
+
 class Scores(NamedTuple):
     """What a model says of a row."""
 
@@ -105,15 +120,14 @@ class Scores(NamedTuple):
 
 def scores(model: Any, batch: DeviceBatch) -> Scores:
     """Scores of every token at the positions to predict, and of both labels of each pair."""
-    hidden = _HIDDEN[model.config.model_type](model, batch)
-    targets = hidden.index_select(0, batch.targets)
-    head = model.cls.predictions if hasattr(model, "cls") else model.lm_head
-    if batch.starts is None:
-        return Scores(head(targets), None)
-    first = hidden.index_select(0, batch.starts)
-    return Scores(
-        head(targets), model.cls.seq_relationship(model.base_model.pooler(first[:, None]))
-    )
+    targets, first = target_hidden(model, batch)
+    return Scores(word_scores(model, targets), _pair_scores(model, first))
+
+
+def _pair_scores(model: Any, first: Tensor | None) -> Tensor | None:
+    if first is None:
+        return None
+    return model.cls.seq_relationship(model.base_model.pooler(first[:, None]))  # type: ignore[no-any-return]
 
 
 def target_logits(model: Any, batch: DeviceBatch) -> Tensor:
@@ -144,19 +158,30 @@ class Losses(NamedTuple):
 class Objective(nn.Module):
     """Model and loss as one module, so that data parallelism sees one forward call."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, chunks: int = 1) -> None:
+        """`chunks`: parts in which the scores are computed, and computed again in backward."""
         super().__init__()
         self.model = model
+        self._chunks = chunks
 
     def forward(self, batch: DeviceBatch, pair_weight: float = 1.0) -> Losses:
         """The losses of a row. `pair_weight`: targets over pairs of the whole global batch, so that
         the sum, divided by the targets, is the mean over targets + the mean over pairs."""
-        found = scores(self.model, batch)
-        words = F.cross_entropy(found.words.float(), batch.labels, reduction="sum")
-        if found.pairs is None or batch.pair_labels is None:
+        targets, first = target_hidden(self.model, batch)
+        words = self._words(targets, batch.labels)
+        logits = _pair_scores(self.model, first)
+        if logits is None or batch.pair_labels is None:
             none = words.new_zeros(())
             return Losses(words, words.detach(), none, none)
-        logits = found.pairs.float()
+        logits = logits.float()
         pairs = F.cross_entropy(logits, batch.pair_labels, reduction="sum")
         right = (logits.detach().argmax(-1) == batch.pair_labels).sum().float()
         return Losses(words + pair_weight * pairs, words.detach(), pairs.detach(), right)
+
+    def _words(self, targets: Tensor, labels: Tensor) -> Tensor:
+        if self._chunks == 1:
+            return self._cross_entropy(targets, labels)
+        return in_chunks(self._cross_entropy, targets, labels, self._chunks)
+
+    def _cross_entropy(self, targets: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(word_scores(self.model, targets).float(), labels, reduction="sum")

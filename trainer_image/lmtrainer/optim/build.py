@@ -13,13 +13,15 @@ from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.optim.lamb import Lamb
 
 
-def build(model: nn.Module, config: OptimizerConfig) -> Optimizer:
-    """The optimizer of a resolved configuration; its learning rate is set at each step."""
+def build(model: nn.Module, config: OptimizerConfig, *, seed: int = 0) -> Optimizer:
+    """The optimizer of a resolved configuration; its learning rate is set at each step. `seed`
+    decides how weights in a short format are rounded."""
     assert config.weight_decay is not None, "the plan resolves it"
     groups = _groups(model, config, config.weight_decay)
     options: dict[str, Any] = {"betas": (config.beta1, config.beta2), "eps": config.epsilon}
-    if config.type == "lamb" or not config.bias_correction:
-        return Lamb(groups, bias_correction=config.bias_correction, **options)
+    short = any(p.dtype != torch.float32 for p in model.parameters())
+    if config.type == "lamb" or not config.bias_correction or short:
+        return Lamb(groups, bias_correction=config.bias_correction, seed=seed, **options)
     kind = torch.optim.Adam if config.type == "adam" else torch.optim.AdamW
     return kind(groups, lr=0.0, fused=True, **options)
 

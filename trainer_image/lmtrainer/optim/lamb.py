@@ -2,6 +2,7 @@
 
 You et al., arXiv 1904.00962, algorithm 2, with the weights' norm bounded as poptorch does. With
 `trust` off in a group the step is AdamW's (arXiv 1711.05101), with or without bias correction.
+Weights in a short format are moved in float32 and rounded back (`optim.short`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lmtrainer.optim.short import long, moment_format, write_back
+
 MAX_WEIGHT_NORM = 65_500.0
 """Longest weight vector that lengthens its step."""
 
 
 class Lamb(Optimizer):
-    """Parameter groups take `weight_decay` (decoupled) and `trust` beside torch's usual options.
-    State: `step`, `exp_avg`, `exp_avg_sq` in the format of the parameter, as torch's AdamW."""
+    """Parameter groups take `weight_decay` (decoupled) and `trust` beside torch's usual options,
+    and `gradient_scale`, which gradients in a short format are multiplied by.
+    State: `step`, `exp_avg` in the format of the parameter, `exp_avg_sq` in float32."""
 
     def __init__(
         self,
@@ -29,9 +33,11 @@ class Lamb(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         bias_correction: bool = True,
+        seed: int = 0,
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "bias_correction": bias_correction}
-        super().__init__(params, {**defaults, "weight_decay": 0.0, "trust": True})
+        more = {"weight_decay": 0.0, "trust": True, "gradient_scale": 1.0, "seed": seed}
+        super().__init__(params, {**defaults, **more})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -49,6 +55,26 @@ class Lamb(Optimizer):
     def _update(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         states = [self._state(parameter) for parameter in parameters]
         gradients = [p.grad for p in parameters if p.grad is not None]
+        if parameters[0].dtype == torch.float32:
+            self._move(group, parameters, gradients, states)
+            return
+        weights, kept = long(parameters), [state["exp_avg"] for state in states]
+        working = [
+            {**state, "exp_avg": first}
+            for state, first in zip(states, long(kept), strict=True)
+        ]
+        self._move(group, weights, long(gradients, group["gradient_scale"]), working)
+        torch._foreach_copy_(kept, [state["exp_avg"] for state in working])
+        write_back(parameters, weights, group["seed"], int(states[0]["step"]))
+
+    def _move(
+        self,
+        group: dict[str, Any],
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        states: list[dict[str, Tensor]],
+    ) -> None:
+        """The update itself; everything is float32 here."""
         first = [state["exp_avg"] for state in states]
         second = [state["exp_avg_sq"] for state in states]
         torch._foreach_add_([state["step"] for state in states], 1.0)
@@ -75,8 +101,11 @@ class Lamb(Optimizer):
         state: dict[str, Tensor] = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), device=parameter.device)
-            for moment in ("exp_avg", "exp_avg_sq"):
-                state[moment] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+            formats = {"exp_avg": moment_format(parameter), "exp_avg_sq": torch.float32}
+            for moment, kind in formats.items():
+                state[moment] = torch.zeros_like(
+                    parameter, dtype=kind, memory_format=torch.preserve_format
+                )
         return state
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lmtrainer.optim.short import moment_format
+
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """What every optimizer here remembers of a parameter, beside the number of updates."""
 
@@ -33,5 +35,6 @@ def restore(
         state = optimizer.state[parameter]
         state["step"] = torch.tensor(float(steps), device=parameter.device)
         for moment in MOMENTS:
+            kind = moment_format(parameter) if moment == "exp_avg" else torch.float32
             saved = tensors[f"{name}.{moment}"]
-            state[moment] = saved.to(parameter.device, torch.float32).clone()
+            state[moment] = saved.to(parameter.device, kind).clone()

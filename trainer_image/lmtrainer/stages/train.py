@@ -21,6 +21,7 @@ from lmtrainer.dataset import Prepared, open_prepared, training_steps
 from lmtrainer.durable import MANIFEST_FILE, verify_manifest
 from lmtrainer.evaluate import events
 from lmtrainer.models import build
+from lmtrainer.models.precision import shorten
 from lmtrainer.output import Claim, MetricsLog, verified_record
 from lmtrainer.parallel.exchange import document_from_leader
 from lmtrainer.parallel.world import World, join, leave
@@ -144,6 +145,7 @@ def _model(context: StageContext, prepared: Prepared, resumed: Checkpoint | None
         )
     else:
         model = build.build(kind, run.model.architecture(), prepared.vocabulary, seed=run.seed)
+    shorten(model, run)
     if resumed is not None:
         model.load_state_dict(checkpoint.load_weights(resumed))
     return model

@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from lmtrainer.config import RunConfig
+from lmtrainer.config.phase import Phase
 from lmtrainer.dataset.batches import Batch
+from lmtrainer.models.memory import spare
 from lmtrainer.models.objective import Objective, pair_parameters, to_device
 from lmtrainer.models.precision import autocast
 from lmtrainer.optim.build import build
+from lmtrainer.optim.scaling import LossScale, upper_share
 from lmtrainer.optim.update import update
 from lmtrainer.parallel.exchange import sums
 from lmtrainer.parallel.gradients import without_exchange, wrap
@@ -39,6 +42,9 @@ class StepResult:
     """Some rank was asked to end."""
     pairs: PairResult | None = None
     """Of a batch of pairs of sentences."""
+    loss_scale: float = 1.0
+    skipped: bool = False
+    """The gradients were not finite at this scale of the loss, and moved nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,16 @@ class PairResult:
     loss: float
     """The same of a pair's label."""
     accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineState:
+    """What an engine remembers beside weights and moments; as a checkpoint keeps it."""
+
+    updates: int = 0
+    """Steps that moved the weights."""
+    loss_scale: float = 1.0
+    good_steps: int = 0
 
 
 class Engine:
@@ -72,9 +88,27 @@ class Engine:
         self._pairs = pairs
         for parameter in pair_parameters(model):
             parameter.requires_grad_(self._pairs)  # else they would wait for a gradient for ever
-        self._module = wrap(Objective(model), world, pairs=self._pairs)
+        spare(model, run)
+        objective = Objective(model, chunks=run.loss_chunks)
+        self._module = wrap(objective, world, pairs=self._pairs)
         self._settings = run.phases[phase_index].optimizer or run.optimizer
-        self.optimizer = build(model, self._settings)
+        self.optimizer = build(model, self._settings, seed=derive(run.seed, phase_index))
+        self._updates = 0
+        self._scale = _first_scale(run)
+        self._expected = _expected_targets(run, run.phases[phase_index])
+
+    @property
+    def state(self) -> EngineState:
+        return EngineState(
+            updates=self._updates,
+            loss_scale=self._scale.value,
+            good_steps=self._scale.good_steps,
+        )
+
+    def put_back(self, state: EngineState) -> None:
+        """Go on as after the step that `state` was taken behind; moments are put back apart."""
+        self._updates = state.updates
+        self._scale = LossScale(self._scale.kind, state.loss_scale, state.good_steps)
 
     def step(
         self, rows: Sequence[Batch], *, step: int, learning_rate: float, stop: bool
@@ -82,28 +116,48 @@ class Engine:
         """Update number `step` (from 0) of the phase on this rank's rows, at least one.
 
         `stop` says that this rank was asked to end; all ranks hear of it in the result. Raises
-        FloatingPointError before the update if the loss is not finite on any rank.
+        FloatingPointError before the update if loss or gradients are not finite on any rank, and
+        no other scale of the loss would help.
         """
         torch.manual_seed(derive(self._run.seed, self._phase_index, step, self.world.rank))
-        losses = self._backward(rows, self._pair_weight(rows))
+        factor = self._scale.value / self._expected
+        losses = self._backward(rows, self._pair_weight(rows), factor)
         local = [*losses.tolist(), *_counts(rows), float(stop)]
         words, pair_loss, right, targets, pairs, tokens, stops = sums(self.world, local)
         if not math.isfinite(words + pair_loss):
             raise FloatingPointError(f"loss is {words + pair_loss}")
-        norm = update(
-            self.optimizer,
-            self.model.parameters(),
-            learning_rate=learning_rate,
-            # Data parallelism averages over ranks; the sum over ranks is what is wanted.
-            scale=self.world.world_size / targets,
-            clip_norm=self._settings.clip_norm,
-        )
+        # Data parallelism averages over ranks; the sum over ranks is what is wanted.
+        norm = self._update(learning_rate, self.world.world_size / targets / factor)
         loss = words / targets + (pair_loss / pairs if pairs else 0.0)
-        result = StepResult(loss, int(targets), int(tokens), norm, stops > 0)
+        result = StepResult(
+            loss,
+            int(targets),
+            int(tokens),
+            norm,
+            stops > 0,
+            loss_scale=factor * self._expected,
+            skipped=not math.isfinite(norm),
+        )
         if pairs:
             parts = PairResult(words / targets, pair_loss / pairs, right / pairs)
             result = replace(result, pairs=parts)
         return result
+
+    def _update(self, learning_rate: float, scale: float) -> float:
+        """Move the weights and the scale of the loss; returns the norm of the gradients."""
+        upper = 0.0
+        if self._scale.kind == "histogram":
+            upper = upper_share(p.grad for p in self.model.parameters() if p.grad is not None)
+        norm = update(
+            self.optimizer,
+            self.model.parameters(),
+            learning_rate=learning_rate,
+            scale=scale,
+            clip_norm=self._settings.clip_norm,
+        )
+        self._scale = self._scale.after(finite=math.isfinite(norm), upper_share=upper)
+        self._updates += math.isfinite(norm)
+        return norm
 
     def _pair_weight(self, rows: Sequence[Batch]) -> float:
         """Targets over pairs of the global batch, which are two means of one sum."""
@@ -112,9 +166,9 @@ class Engine:
         targets, pairs, _ = sums(self.world, _counts(rows))
         return targets / pairs
 
-    def _backward(self, rows: Sequence[Batch], pair_weight: float) -> Tensor:
-        """Add up the gradients of all rows; ranks exchange them during the last one. Returns summed
-        losses of targets and of pairs, and how many pairs were right [3]."""
+    def _backward(self, rows: Sequence[Batch], pair_weight: float, factor: float) -> Tensor:
+        """Add up the gradients of all rows, times `factor`; ranks exchange them during the last
+        one. Returns summed losses of targets and of pairs, and how many pairs were right [3]."""
         self.model.train()
         total = torch.zeros(3, device=self.world.device)
         for index, row in enumerate(rows):
@@ -122,7 +176,7 @@ class Engine:
             with nullcontext() if last else without_exchange(self._module):
                 with autocast(self._run, self.world.device):
                     found = self._module(to_device(row, self.world.device), pair_weight)
-                found.total.backward()
+                (found.total if factor == 1.0 else found.total * factor).backward()
             total += torch.stack([found.words, found.pairs, found.right])
         return total
 
@@ -134,3 +188,19 @@ def _counts(rows: Sequence[Batch]) -> list[float]:
         float(sum(len(row.pair_labels) for row in rows if row.pair_labels is not None)),
         float(sum(len(row.tokens) for row in rows)),
     ]
+
+
+def _first_scale(run: RunConfig) -> LossScale:
+    kind = run.loss_scale.type
+    assert kind is not None, "the plan resolves it"
+    return LossScale(kind) if kind == "none" else LossScale(kind, run.loss_scale.initial)
+
+
+def _expected_targets(run: RunConfig, phase: Phase) -> float:
+    """About the targets of a global batch, so that a scale of the loss means that of a mean, as
+    users of other trainers know it: a power of two, by which nothing is rounded. 1 if unscaled."""
+    if run.loss_scale.type == "none":
+        return 1.0
+    share = run.masking.share if run.objective != "clm" else 1.0
+    targets = phase.global_batch_size * phase.sequence_length * share
+    return float(2.0 ** round(math.log2(targets)))

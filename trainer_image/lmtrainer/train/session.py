@@ -7,14 +7,15 @@ from typing import Any
 
 from lmtrainer import checkpoint
 from lmtrainer.checkpoint import Checkpoint, State
-from lmtrainer.config import RunConfig, config_hash
-from lmtrainer.contract.reports import Position
+from lmtrainer.config import RunConfig, config_hash, document, parse
+from lmtrainer.contract.reports import Position, known_part
 from lmtrainer.dataset import EvaluationRows, Prepared, TrainingRows
 from lmtrainer.evaluate.measure import measure, unigram_losses
 from lmtrainer.output import Claim
+from lmtrainer.parallel.exchange import document_from_leader
 from lmtrainer.parallel.world import World
 from lmtrainer.stage import StageContext
-from lmtrainer.train.engine import Engine, StepResult
+from lmtrainer.train.engine import Engine, EngineState, StepResult
 from lmtrainer.train.loop import PhaseWork, run_phase
 from lmtrainer.train.state import put_back_moments, take
 from lmtrainer.train.telemetry import Telemetry
@@ -63,7 +64,7 @@ class Session:
         engine = Engine(self.model, self.run, self.world, phase_index=index)
         if first:
             moments = checkpoint.load_optimizer(resumed) if resumed is not None else None
-            put_back_moments(engine, moments, steps=first)
+            put_back_moments(engine, moments, steps=self._put_back(engine, resumed))
         rows = TrainingRows(self.prepared, self.run, index)
         if self.leader is not None:
             self.leader.telemetry.begin_phase(phase.name, sum(steps[:index]) + first)
@@ -75,6 +76,17 @@ class Session:
             rows=lambda step: rows.micro_batches(step, self.world.rank, self.world.world_size),
         )
         run_phase(engine, work, self.run, _Around(self, engine, work))
+
+
+    def _put_back(self, engine: Engine, resumed: Checkpoint | None) -> int:
+        """Give every rank what the engine of rank 0's checkpoint remembered; returns its number of
+        updates."""
+        told = None
+        if resumed is not None:
+            told = known_part(EngineState, dict(checkpoint.load_state(resumed).trainer))
+        state = parse(EngineState, document_from_leader(self.world, told))
+        engine.put_back(state)
+        return state.updates
 
 
 class _Around:
@@ -116,6 +128,7 @@ class _Around:
             config_hash=config_hash(run),
             world_size=self._session.world.world_size,
             tokens_seen=self._session.tokens_seen,
+            trainer=document(self._engine.state),
         )
         checkpoint.save(
             leader.claim.folder / checkpoint.FOLDER,

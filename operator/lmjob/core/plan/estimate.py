@@ -18,8 +18,10 @@ measures them with torch's saved-tensor hooks):
               12 bytes for each token, head and other token (and in bfloat16 6 h for copies)
 
 The head runs on the positions to predict only: 16 h for the transform of BERT, and for each entry
-of the vocabulary log-probabilities and two gradients (12 bytes). Beside all this lie the libraries
-and, while the embeddings' gradient is made, its two parts, for they are also the output projection.
+of the vocabulary log-probabilities and two gradients (12 bytes); in chunks, of one chunk. With
+gradient checkpointing only the input of each layer is kept, and one layer at a time is computed
+again. Weights in a short format take 2 bytes with their gradients, the second moment 4, the first
+2, or 4 beside float16. Beside all this lie the libraries and, while the embeddings' gradient is made, its two parts, for they are also the output projection.
 
 Processes that trained nine models and batches on a CPU had a peak of 0.85 to 1.15 times of the sum.
 What is said of GPUs is derived, not measured.
@@ -52,6 +54,8 @@ _SAVED = {
 }
 ROBERTA_POSITIONS = 2
 """Rows of RoBERTa's positions that no token has: its padding is number 1."""
+_WEIGHT = {"bf16-true": 2, "fp16-true": 2}
+_MOMENTS = {"bf16-true": 6}
 _SCORES = 12
 _MASKS = 2
 _VOCABULARY_ENTRY = 12
@@ -89,9 +93,9 @@ def estimate(
     parameters = parameter_count(run)
     return MemoryEstimate(
         parameters=parameters,
-        weights=4 * parameters,
-        gradients=4 * parameters,
-        optimizer=8 * parameters,
+        weights=_WEIGHT.get(run.precision, 4) * parameters,
+        gradients=_WEIGHT.get(run.precision, 4) * parameters,
+        optimizer=_MOMENTS.get(run.precision, 8) * parameters,
         activations=_activations(run, sizes, phase, world_size=world_size, on_gpu=on_gpu),
         other=LIBRARIES + 2 * 4 * vocabulary_size(run) * sizes.hidden_size,
     )
@@ -139,13 +143,16 @@ def _activations(
     tokens = batch_shape(phase, world_size).micro * phase.sequence_length
     layer = _layer_bytes(run, sizes, phase.sequence_length, on_gpu=on_gpu)
     embeddings = (4 + (_mask_bytes(run, on_gpu=on_gpu) if sizes.dropout else 0)) * sizes.hidden_size
-    body = tokens * (sizes.layers * layer + embeddings)
+    layers = sizes.layers * layer
+    if run.gradient_checkpointing:
+        layers = sizes.layers * (2 if _short(run) else 4) * sizes.hidden_size + layer
+    body = tokens * (layers + embeddings)
     return body + _head_bytes(run, sizes, tokens) + _copied_weights(run, sizes)
 
 
 def _copied_weights(run: RunConfig, sizes: Architecture) -> int:
     """With bfloat16 each matrix is copied once, for forward and backward."""
-    if run.precision != "bf16":
+    if run.precision not in ("bf16", "fp16"):
         return 0
     h, m = sizes.hidden_size, sizes.intermediate_size
     return 2 * (sizes.layers * (4 * h * h + 2 * h * m) + h * vocabulary_size(run))
@@ -154,20 +161,25 @@ def _copied_weights(run: RunConfig, sizes: Architecture) -> int:
 def _layer_bytes(run: RunConfig, sizes: Architecture, length: int, *, on_gpu: bool) -> int:
     """Saved by one layer for one token."""
     assert run.model.type is not None
-    per_h, per_m = _SAVED[run.model.type, "bf16" if run.precision == "bf16" else "fp32"]
+    per_h, per_m = _SAVED[run.model.type, "bf16" if _short(run) else "fp32"]
     found = per_h * sizes.hidden_size + per_m * sizes.intermediate_size
     if sizes.dropout:
         found += _MASKS * _mask_bytes(run, on_gpu=on_gpu) * sizes.hidden_size
     if sizes.attention_dropout and not on_gpu:
         found += _SCORES * sizes.heads * length
-        found += 6 * sizes.hidden_size if run.precision == "bf16" else 0
+        found += 6 * sizes.hidden_size if _short(run) else 0
     return found
 
 
 def _mask_bytes(run: RunConfig, *, on_gpu: bool) -> int:
     if on_gpu:
         return 1
-    return 2 if run.precision == "bf16" else 4
+    return 2 if _short(run) else 4
+
+
+def _short(run: RunConfig) -> bool:
+    """Are matrices multiplied in a format of two bytes?"""
+    return run.precision != "fp32"
 
 
 def _head_bytes(run: RunConfig, sizes: Architecture, tokens: int) -> int:
@@ -175,4 +187,6 @@ def _head_bytes(run: RunConfig, sizes: Architecture, tokens: int) -> int:
     masked = run.objective == "mlm"
     targets = round(tokens * run.masking.share) if masked else tokens
     transform = 16 * sizes.hidden_size if masked else 4 * sizes.hidden_size
-    return targets * (transform + _VOCABULARY_ENTRY * vocabulary_size(run))
+    kept = 4 * sizes.hidden_size * targets if run.loss_chunks > 1 else 0
+    at_once = -(-targets // run.loss_chunks)
+    return kept + at_once * (transform + _VOCABULARY_ENTRY * vocabulary_size(run))

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.bert.modeling_bert import (
@@ -128,7 +129,7 @@ class Attention(nn.Module):
         return hidden + self.dropout(self.dense(out.reshape(batch, tokens, width)))  # type: ignore[no-any-return]
 
 
-class Layer(nn.Module):
+class Layer(GradientCheckpointingLayer):  # type: ignore[misc]
     def __init__(self, config: GroupBertConfig) -> None:
         super().__init__()
         self.convolution = Convolution(config)
@@ -146,6 +147,7 @@ class GroupBertPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
 
     config_class = GroupBertConfig
     base_model_prefix = "groupbert"
+    supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_attention_backend = True
 
