@@ -34,9 +34,7 @@ def run_of(kind: str = "bert", sizes: dict[str, Any] | None = None, **fields: An
     plain = {
         "data": {"train": ["text.txt"]},
         "model": {"type": kind, "config": {**SIZES, **(sizes or {})}},
-        "phases": [
-            {"name": "main", "steps": 10, "sequenceLength": 16, "globalBatchSize": BATCH}
-        ],
+        "phases": [{"name": "main", "steps": 10, "sequenceLength": 16, "globalBatchSize": BATCH}],
         "output": {"to": "out"},
     }
     return resolve(parse(RunConfig, {**plain, **fields}), precision="fp32", threads=1)

@@ -84,9 +84,10 @@ def test_row_076_a_larger_batch_is_accumulated_in_equal_parts() -> None:
     assert batch_shape(phase, 2).accumulation == 4
     assert batch_shape(phase, 2, 128).accumulation == 8
     uneven = dataclasses.replace(
-        phase, batch_schedule=phase_of(steps=1, batchSchedule=[
-            {"epoch": 1, "globalBatchSize": 65}
-        ]).batch_schedule
+        phase,
+        batch_schedule=phase_of(
+            steps=1, batchSchedule=[{"epoch": 1, "globalBatchSize": 65}]
+        ).batch_schedule,
     )
     (mistake,) = batch_mistakes(uneven, 2)
     assert mistake.field == "batchSchedule[0].globalBatchSize"
@@ -135,7 +136,7 @@ def test_row_091_scores_in_two_parts_give_the_loss_of_one(family: str) -> None:
     for chunks in (1, 2, 5):
         run = run_of(family, lossChunks=chunks)
         model = model_of(run)
-        loss = Objective(model, chunks=chunks)(to_device(row(0), ALONE.device))
+        loss = Objective(model, chunks=chunks)(to_device(row(0), ALONE.device)).total
         loss.backward()
         norm = torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None])
         found.append((float(loss.detach()), float(norm.norm())))

@@ -134,13 +134,13 @@ class BatchShape:
 
 
 def batch_shape(phase: Phase, world_size: int, size: int | None = None) -> BatchShape:
-    """Cut a phase's global batch, or one of `size`, over `world_size` processes. With `auto` a share
-    may be uneven."""
+    """Cut a phase's global batch, or one of `size`, over `world_size` processes. With `auto` a
+    share may be uneven."""
     share = -(-(size or phase.global_batch_size) // world_size)
-    micro = phase.micro_batch_size
-    if micro == "auto":
-        # All steps of a phase fit where the first does.
-        micro = min(-(-phase.global_batch_size // world_size), AUTO_MICRO_BATCH)
+    # With `auto` all steps of a phase fit where those of its first size do.
+    first = -(-phase.global_batch_size // world_size)
+    given = phase.micro_batch_size
+    micro = min(first, AUTO_MICRO_BATCH) if given == "auto" else given
     return BatchShape(micro, -(-share // micro))
 
 

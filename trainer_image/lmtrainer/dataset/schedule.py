@@ -54,9 +54,7 @@ def batches_of(phase: Phase, samples: int) -> Batches:
     return Batches(tuple(_stretches(phase.global_batch_size, changes, samples)))
 
 
-def _stretches(
-    batch: int, changes: Sequence[tuple[int, int]], samples: int
-) -> Iterator[Stretch]:
+def _stretches(batch: int, changes: Sequence[tuple[int, int]], samples: int) -> Iterator[Stretch]:
     here = Stretch(0, 0, batch)
     for epoch, size in changes:
         steps = here.steps_to(epoch * samples)

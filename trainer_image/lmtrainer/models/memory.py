@@ -30,7 +30,7 @@ def in_chunks(
     """Sum of `loss(hidden, labels)` over `chunks` parts of the targets [M, hidden size] and [M]; of
     their scores only one part is in memory at any time."""
     size = max(1, -(-len(labels) // chunks))
-    parts = zip(hidden.split(size), labels.split(size), strict=True)
+    parts = zip(torch.split(hidden, size), torch.split(labels, size), strict=True)
     total = torch.zeros((), device=hidden.device)
     for part, wanted in parts:
         total = total + checkpoint(loss, part, wanted, use_reentrant=False)

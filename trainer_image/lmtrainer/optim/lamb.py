@@ -60,8 +60,7 @@ class Lamb(Optimizer):
             return
         weights, kept = long(parameters), [state["exp_avg"] for state in states]
         working = [
-            {**state, "exp_avg": first}
-            for state, first in zip(states, long(kept), strict=True)
+            {**state, "exp_avg": first} for state, first in zip(states, long(kept), strict=True)
         ]
         self._move(group, weights, long(gradients, group["gradient_scale"]), working)
         torch._foreach_copy_(kept, [state["exp_avg"] for state in working])

@@ -1,10 +1,10 @@
 """The scale of the loss: how it changes from step to step. Pure; the engine keeps the value.
 
-    static      never changes
-    dynamic     half after gradients that are not finite, twice after 2000 good steps in a row: the
-                rule of torch.amp.GradScaler, and of apex before it
-    histogram   after every step: half if more than 1e-7 of the gradients lie in the upper bin of
-                float16, else twice (popart's automatic loss scaling)
+static      never changes
+dynamic     half after gradients that are not finite, twice after 2000 good steps in a row: the
+            rule of torch.amp.GradScaler, and of apex before it
+histogram   after every step: half if more than 1e-7 of the gradients lie in the upper bin of
+            float16, else twice (popart's automatic loss scaling)
 """
 
 from __future__ import annotations

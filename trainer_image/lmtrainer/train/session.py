@@ -77,7 +77,6 @@ class Session:
         )
         run_phase(engine, work, self.run, _Around(self, engine, work))
 
-
     def _put_back(self, engine: Engine, resumed: Checkpoint | None) -> int:
         """Give every rank what the engine of rank 0's checkpoint remembered; returns its number of
         updates."""

@@ -21,7 +21,8 @@ The head runs on the positions to predict only: 16 h for the transform of BERT, 
 of the vocabulary log-probabilities and two gradients (12 bytes); in chunks, of one chunk. With
 gradient checkpointing only the input of each layer is kept, and one layer at a time is computed
 again. Weights in a short format take 2 bytes with their gradients, the second moment 4, the first
-2, or 4 beside float16. Beside all this lie the libraries and, while the embeddings' gradient is made, its two parts, for they are also the output projection.
+2, or 4 beside float16. Beside all this lie the libraries and, while the embeddings' gradient is
+made, its two parts, for they are also the output projection.
 
 Processes that trained nine models and batches on a CPU had a peak of 0.85 to 1.15 times of the sum.
 What is said of GPUs is derived, not measured.
