@@ -1,7 +1,4 @@
-"""Measurements beside peers, in one run: `python -m tests.benchmarks NAME --help`.
-
-`train`: the trainer beside HF Trainer. `operator`: the operator beside a floor and a plain one.
-"""
+"""Measurements beside peers, in one run: `python -m tests.benchmarks NAME --help`."""
 
 from __future__ import annotations
 
@@ -17,30 +14,90 @@ from typing import Any
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
-    train = names.add_parser("train", help="the trainer beside HF Trainer")
-    train.add_argument("--rounds", type=int, default=5, help="of each side, in turn")
-    train.add_argument("--steps", type=int, default=15, help="optimizer steps of a round")
-    train.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    operator = names.add_parser("operator", help="the operator beside a floor and a plain one")
-    operator.add_argument("--jobs", type=int, default=30, help="idle jobs, one at a time")
-    operator.add_argument("--parts", default="idle,burst,large,poison", help="what is measured")
-    operator.add_argument("--only", default="", help="subjects: floor, naive, ours; all if empty")
-    operator.add_argument("--cluster", default="bench", help="name of the cluster that is made")
-    operator.add_argument("--keep", action="store_true", help="use it if it is up; leave it up")
-    for one in (train, operator):
+    for name, (help_line, add_options, run) in BENCHMARKS.items():
+        one = names.add_parser(name, help=help_line)
+        add_options(one)
         one.add_argument("--json", metavar="FILE", help="also write the result there")
+        one.set_defaults(run=run)
     arguments = parser.parse_args()
-    result = _train(arguments) if arguments.name == "train" else _operator(arguments)
+    result = arguments.run(arguments)
     result["machine"] = {"cpus": os.cpu_count(), "processor": platform.machine()}
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
+        Path(arguments.json).write_text(json.dumps(result, indent=1, default=str) + "\n")
     return 0
+
+
+def _rounds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=5, help="of each side, in turn")
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    _rounds(parser)
+    parser.add_argument("--steps", type=int, default=15, help="optimizer steps of a round")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--family", choices=("bert", "gpt2"), default="bert")
+    parser.add_argument("--preset", default="mini", help="size of the model")
+    parser.add_argument("--lengths", choices=("mixed", "blocks"), default="mixed")
+    parser.add_argument("--length", type=int, default=128, help="longest sequence")
+    parser.add_argument("--batch", type=int, default=32, help="sequences of a step")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--peer-precision", choices=("fp32", "bf16"), default="fp32")
 
 
 def _train(arguments: argparse.Namespace) -> dict[str, Any]:
     from tests.benchmarks import train
 
-    return train.main(rounds=arguments.rounds, steps=arguments.steps, threads=arguments.threads)
+    setting = train.Setting(
+        family=arguments.family,
+        preset=arguments.preset,
+        lengths=arguments.lengths,
+        length=arguments.length,
+        batch=arguments.batch,
+        precision=arguments.precision,
+        peer_precision=arguments.peer_precision,
+    )
+    return train.main(
+        setting, rounds=arguments.rounds, steps=arguments.steps, threads=arguments.threads
+    )
+
+
+def _encode_options(parser: argparse.ArgumentParser) -> None:
+    _rounds(parser)
+    parser.add_argument("--tokenizer", choices=("wordpiece", "bytebpe"), default="wordpiece")
+    parser.add_argument("--megabytes", type=int, default=20, help="of text")
+
+
+def _encode(arguments: argparse.Namespace) -> dict[str, Any]:
+    from tests.benchmarks import encode
+
+    return encode.main(
+        arguments.tokenizer, rounds=arguments.rounds, megabytes=arguments.megabytes
+    )
+
+
+def _loader_options(parser: argparse.ArgumentParser) -> None:
+    _rounds(parser)
+    parser.add_argument("--steps", type=int, default=200, help="batches of a round")
+
+
+def _loader(arguments: argparse.Namespace) -> dict[str, Any]:
+    from tests.benchmarks import loader
+
+    return loader.main(rounds=arguments.rounds, steps=arguments.steps)
+
+
+def _start(arguments: argparse.Namespace) -> dict[str, Any]:
+    from tests.benchmarks import start
+
+    return start.main(rounds=arguments.rounds)
+
+
+def _operator_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, default=30, help="idle jobs, one at a time")
+    parser.add_argument("--parts", default="idle,burst,large,poison", help="what is measured")
+    parser.add_argument("--only", default="", help="subjects: floor, naive, ours; all if empty")
+    parser.add_argument("--cluster", default="bench", help="name of the cluster that is made")
+    parser.add_argument("--keep", action="store_true", help="use it if it is up; leave it up")
 
 
 def _operator(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -58,6 +115,14 @@ def _operator(arguments: argparse.Namespace) -> dict[str, Any]:
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split(",") if word)
 
+
+BENCHMARKS = {
+    "train": ("training steps beside HF Trainer", _train_options, _train),
+    "encode": ("text to a packed file beside datasets.map", _encode_options, _encode),
+    "loader": ("memory map to masked batch beside a DataLoader", _loader_options, _loader),
+    "start": ("process start to first step beside HF Trainer", _rounds, _start),
+    "operator": ("the operator beside a floor and a plain one", _operator_options, _operator),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

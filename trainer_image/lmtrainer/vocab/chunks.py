@@ -9,8 +9,9 @@ reads it as a whole; the ids are always the tokenizer's own.
 from __future__ import annotations
 
 import json
+import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,18 +35,38 @@ def encode_whole(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.
 
 
 class _Memory(dict[str, bytes]):
-    """Chunk -> its ids, uint32 as bytes; what is not known is asked of the tokenizer."""
+    """Text -> its ids, uint32 as bytes. What is not known is made, and kept if it is short."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, make: Callable[[str], bytes]) -> None:
+        self._make = make
 
-    def __missing__(self, chunk: str) -> bytes:
-        ids = array("I", self._tokenizer.encode(chunk, add_special_tokens=False).ids).tobytes()
-        if len(chunk) <= MAX_LENGTH:
+    def __missing__(self, text: str) -> bytes:
+        ids = self._make(text)
+        if len(text) <= MAX_LENGTH:
             if len(self) >= MAX_CHUNKS:
                 self.clear()
-            self[chunk] = ids
+            self[text] = ids
         return ids
+
+
+def _memory(tokenizer: Tokenizer) -> _Memory:
+    """Of chunks, over one of words: most new chunks are known words with other signs around."""
+
+    def ask(text: str) -> bytes:
+        return array("I", tokenizer.encode(text, add_special_tokens=False).ids).tobytes()
+
+    words = _Memory(ask)
+
+    def put_together(chunk: str) -> bytes:
+        if chunk.isascii() and chunk.isprintable():
+            return b"".join(map(words.__getitem__, _WORDS(chunk)))
+        return ask(chunk)
+
+    return _Memory(put_together)
+
+
+_WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]").findall
+"""Printable ASCII as BERT cuts it: each sign that is no letter or digit is a word of its own."""
 
 
 class ChunkEncoder:
@@ -56,7 +77,7 @@ class ChunkEncoder:
         self._literals = tuple(literals)
         self._removed = removed
         self._remove = str.maketrans("", "", removed)
-        self._memory = _Memory(tokenizer)
+        self._memory = _memory(tokenizer)
 
     def __call__(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         """Ids of each text, equal to those of `encode_whole`."""
