@@ -70,9 +70,7 @@ def _encode_options(parser: argparse.ArgumentParser) -> None:
 def _encode(arguments: argparse.Namespace) -> dict[str, Any]:
     from tests.benchmarks import encode
 
-    return encode.main(
-        arguments.tokenizer, rounds=arguments.rounds, megabytes=arguments.megabytes
-    )
+    return encode.main(arguments.tokenizer, rounds=arguments.rounds, megabytes=arguments.megabytes)
 
 
 def _loader_options(parser: argparse.ArgumentParser) -> None:

@@ -39,7 +39,7 @@ def main(kind: TokenizerType, *, rounds: int, megabytes: int) -> dict[str, objec
         samples = in_turn(sides, rounds)
     result = summary(samples, *sides)
     result["tokenizer"], result["bytes"] = kind, bench.bytes
-    print(table(result, "bytes of text"))
+    print(table(result, "bytes of text/s"))
     return result
 
 

@@ -29,7 +29,7 @@ def main(*, rounds: int, steps: int) -> dict[str, object]:
         samples = in_turn(sides, rounds)
     result = summary(samples, *sides)
     result["maskedShare"] = bench.shares
-    print(table(result, "real tokens"))
+    print(table(result, "real tokens/s"))
     ours, peer = (bench.shares[name] for name in ("lmtrainer", "DataLoader"))
     assert abs(ours - peer) < 0.01, f"not the same work: {ours:.3f} and {peer:.3f} are masked"
     return result

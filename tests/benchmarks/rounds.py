@@ -72,11 +72,11 @@ def _side(samples: list[Sample]) -> dict[str, object]:
 
 
 def table(result: dict[str, object], unit: str) -> str:
-    """The summary as lines for people."""
-    lines = [f"{'side':<28}{unit + '/s':>14}{'spread':>9}{'CPU s per million':>20}"]
+    """The summary as lines for people; `unit` is that of the rates."""
+    lines = [f"{'side':<28}{unit:>16}{'spread':>9}{'CPU s per million':>20}"]
     for name, side in result["sides"].items():  # type: ignore[attr-defined]
         lines.append(
-            f"{name:<28}{side['median']:>14,.0f}{side['spread']:>8.0%}"
+            f"{name:<28}{side['median']:>16,.0f}{side['spread']:>8.0%}"
             f"{side['cpuSecondsPerMillion']:>20.1f}"
         )
     ratios = result["ratioByRound"]

@@ -73,7 +73,7 @@ def main(setting: Setting, *, rounds: int, steps: int, threads: int) -> dict[str
     result = summary(samples, *sides)
     result["setting"] = vars(setting)
     result["lossDifference"] = difference
-    print(table(result, "real tokens"))
+    print(table(result, "real tokens/s"))
     return result
 
 
