@@ -89,11 +89,19 @@ EVERY_FIELD = changed(
         },
         "spec.tokenizer": {
             "train": {
-                "type": "wordpiece",
+                "type": "unigram",
                 "vocabSize": 1000,
                 "specialTokens": "bert",
                 "lowercase": True,
-                "minFrequency": 2,
+                "spaceToken": True,
+                "newlineToken": True,
+                "unigram": {
+                    "normalization": "none",
+                    "characterCoverage": 1,
+                    "maxPieceLength": 10,
+                    "sentences": 1000,
+                    "byteFallback": True,
+                },
             }
         },
         "spec.model": {
@@ -157,7 +165,13 @@ OTHER_FIELDS = changed(
         "spec.processesPerNode": "auto",
     }
 )
-VALID = {"good": GOOD, "every field": EVERY_FIELD, "other fields": OTHER_FIELDS}
+WORDS = {"type": "wordlevel", "minFrequency": 2, "segmenter": "newmm"}
+VALID = {
+    "good": GOOD,
+    "every field": EVERY_FIELD,
+    "other fields": OTHER_FIELDS,
+    "words": changed({"spec.tokenizer": {"train": WORDS}}),
+}
 
 NOW = 1_700_000_000.0
 DURABLE = Position(phase_index=0, step=40, phase="main")

@@ -90,6 +90,23 @@ def test_the_configuration_needs_the_standard_library_only():
             "tokenizer.train.vocabSize: must be >= 300 (got 10)",
         ),
         (
+            {"tokenizer": {"train": {"type": "wordlevel", "vocabSize": 9, "minFrequency": 2}}},
+            "tokenizer.train.minFrequency: vocabSize and minFrequency are both given, of which "
+            "wordlevel takes one (got 2); remove one",
+        ),
+        (
+            {"tokenizer": {"train": {"type": "unigram", "minFrequency": 2}}},
+            "tokenizer.train.minFrequency: unigram has none (got 2); remove it",
+        ),
+        (
+            {"tokenizer": {"train": {"type": "bytebpe", "unigram": {}}}},
+            "tokenizer.train.unigram: is for type unigram; remove it, or set type: unigram",
+        ),
+        (
+            {"tokenizer": {"train": {"segmenter": "newmm"}}},
+            'tokenizer.train.segmenter: is for type wordlevel (got "newmm")',
+        ),
+        (
             {"model": {"type": "bert", "preset": "bse"}},
             "model.preset: bert has the presets tiny, mini, small, medium, base, large "
             '(got "bse"); did you mean "base"?',

@@ -11,7 +11,9 @@ from tokenizers import BertWordPieceTokenizer
 
 from lmtrainer.config.tokenizer import TokenizerTraining
 from lmtrainer.text.sources import expand
-from lmtrainer.vocab.training import BERT_SPECIALS, MAX_ALPHABET, train
+from lmtrainer.vocab.specials import BERT_SPECIALS
+from lmtrainer.vocab.training import train
+from lmtrainer.vocab.wordpiece import MAX_ALPHABET
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -59,7 +61,7 @@ def test_wordpiece_is_as_good_as_the_library_s_own():
     assert abs(count["ours"] / count["theirs"] - 1) < 0.005
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "bytebpe", "wordlevel"])
+@pytest.mark.parametrize("kind", ["wordpiece", "bytebpe", "unigram", "wordlevel"])
 def test_every_process_trains_the_same_tokenizer(kind):
     code = (
         "import sys, hashlib; sys.path.insert(0, sys.argv[1])\n"

@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     ORDER = 2
     MASKS = 3
     EVALUATION = 5
+    SENTENCES = 16
 
 
 def derive(*parts: int) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from lmjob.crd.cel import Cel, any_of, given, literal, or_else, said, told
 from lmjob.crd.locationrules import LOCATION, WRITABLE
@@ -14,12 +15,18 @@ from lmtrainer.config.architecture import (
     ArchitectureChanges,
 )
 from lmtrainer.config.data import BY_LINE, DataConfig, ValidationConfig
+from lmtrainer.config.mistakes import Mistake
 from lmtrainer.config.model import OBJECTIVES, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.run import EvaluateConfig, MaskingConfig, OutputConfig, RunConfig
 from lmtrainer.config.schema import fields
-from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining
+from lmtrainer.config.tokenizer import (
+    MIN_VOCABULARY,
+    TokenizerConfig,
+    TokenizerTraining,
+    UnigramTraining,
+)
 
 
 def _default(cls: type, name: str) -> object:
@@ -203,6 +210,31 @@ def _masking() -> Cel:
     )
 
 
+def _tokenizer_training() -> tuple[Cel, ...]:
+    word_level = 'has(self.type) && self.type == "wordlevel"'
+    unigram = 'has(self.type) && self.type == "unigram"'
+
+    def mistakes(**fields: Any) -> Iterable[Mistake]:
+        return TokenizerTraining(**fields).mistakes()
+
+    return (
+        told(
+            f"!({word_level} && has(self.vocabSize) && has(self.minFrequency))",
+            mistakes(type="wordlevel", vocab_size=1, min_frequency=1),
+        ),
+        told(
+            f"!has(self.vocabSize) || self.vocabSize >= {MIN_VOCABULARY} || {word_level}",
+            mistakes(vocab_size=1),
+        ),
+        told(f"!has(self.segmenter) || {word_level}", mistakes(segmenter="newmm")),
+        told(f"!has(self.unigram) || {unigram}", mistakes(unigram=UnigramTraining())),
+        told(
+            f"!has(self.minFrequency) || !({unigram})",
+            mistakes(type="unigram", min_frequency=1),
+        ),
+    )
+
+
 OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
     {
         ModelConfig: _model(),
@@ -214,6 +246,7 @@ OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
         ValidationConfig: (
             told(f"has(self.share) != {given('self.files')}", ValidationConfig().mistakes()),
         ),
+        TokenizerTraining: _tokenizer_training(),
         TokenizerConfig: (
             told(
                 "!(has(self.train) && has(self.from))",

@@ -19,7 +19,13 @@ from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase, warmup_steps
 from lmtrainer.config.precision import LossScaleConfig, Precision, loss_scale_type
 from lmtrainer.config.run import ResolvedRun, RunConfig, config_hash
-from lmtrainer.config.tokenizer import TokenizerConfig, TokenizerTraining, TokenizerType
+from lmtrainer.config.tokenizer import (
+    SpecialTokens,
+    TokenizerConfig,
+    TokenizerTraining,
+    TokenizerType,
+    UnigramTraining,
+)
 
 TOKENIZER_DEFAULTS: Mapping[ModelType, tuple[TokenizerType, int]] = MappingProxyType(
     {
@@ -30,6 +36,9 @@ TOKENIZER_DEFAULTS: Mapping[ModelType, tuple[TokenizerType, int]] = MappingProxy
     }
 )
 """Tokenizer and vocabulary size that a family is known with."""
+
+MIN_FREQUENCY = 2
+"""How often a pair must be seen to become a token, unless that is said."""
 
 
 def resolve(config: RunConfig, *, precision: Precision, threads: int) -> ResolvedRun:
@@ -59,11 +68,23 @@ def _tokenizer(config: TokenizerConfig, family: ModelType) -> TokenizerConfig:
         return config
     training = config.train or TokenizerTraining()
     kind = training.type or TOKENIZER_DEFAULTS[family][0]
+    specials = training.special_tokens or _specials(family, kind)
+    filled = dataclasses.replace(training, type=kind, special_tokens=specials)
+    if kind == "wordlevel" and training.min_frequency is not None:
+        return TokenizerConfig(train=filled)  # all words of that frequency, however many
     size = training.vocab_size or TOKENIZER_DEFAULTS[family][1]
-    specials = training.special_tokens or ("bert" if family == "groupbert" else family)
-    return TokenizerConfig(
-        train=dataclasses.replace(training, type=kind, vocab_size=size, special_tokens=specials)
-    )
+    filled = dataclasses.replace(filled, vocab_size=size)
+    if kind == "unigram":
+        filled = dataclasses.replace(filled, unigram=training.unigram or UnigramTraining())
+    elif kind != "wordlevel":
+        filled = dataclasses.replace(filled, min_frequency=training.min_frequency or MIN_FREQUENCY)
+    return TokenizerConfig(train=filled)
+
+
+def _specials(family: ModelType, kind: TokenizerType) -> SpecialTokens:
+    if family == "gpt2" and kind == "unigram":
+        return "sentencepiece"  # GPT-2 knows nothing unknown; SentencePiece may
+    return "bert" if family == "groupbert" else family
 
 
 def _model(config: ModelConfig) -> ModelConfig:

@@ -174,8 +174,7 @@ def _build_tokenizer(inputs: Inputs, home: Path, mark: str) -> None:
 
     settings = inputs.run.tokenizer.train
     assert settings is not None, "the plan resolves it"
-    trained = vocab.train(settings, texts)
-    vocab.save(trained, settings, home / TOKENIZER, max_length=length, fingerprint=mark)
+    vocab.make(settings, texts, home / TOKENIZER, max_length=length, fingerprint=mark)
 
 
 def _max_length(run: RunConfig) -> int:

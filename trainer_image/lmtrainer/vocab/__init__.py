@@ -4,7 +4,7 @@ The one room that imports the tokenizers library. Nothing here runs code from a 
 """
 
 from lmtrainer.vocab.folder import ADOPTED_FILES, adopt, save
-from lmtrainer.vocab.training import train
+from lmtrainer.vocab.training import make, train
 from lmtrainer.vocab.vocabulary import Vocabulary, load
 
-__all__ = ["ADOPTED_FILES", "Vocabulary", "adopt", "load", "save", "train"]
+__all__ = ["ADOPTED_FILES", "Vocabulary", "adopt", "load", "make", "save", "train"]

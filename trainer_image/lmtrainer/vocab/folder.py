@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -16,12 +17,15 @@ from tokenizers import Tokenizer
 from lmtrainer.config.tokenizer import TokenizerTraining
 from lmtrainer.durable import building, make_folder, read_small, write_manifest, write_new
 from lmtrainer.faults import UserError
-from lmtrainer.vocab.training import SPECIALS
+from lmtrainer.vocab.specials import SPECIALS, marks_of
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 MAP_FILE = "special_tokens_map.json"
 VOCAB_FILE = "vocab.txt"
+
+SEGMENTER = "segmenter"
+"""Key of tokenizer_config.json: what cuts text into words before this tokenizer reads it."""
 
 ADOPTED_FILES = (TOKENIZER_FILE, CONFIG_FILE, MAP_FILE)
 """What `adopt` reads."""
@@ -47,22 +51,27 @@ def save(
     *,
     max_length: int,
     fingerprint: str,
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> str:
     """Write a trained tokenizer. `max_length` is the longest sequence of the model; the manifest
-    carries `fingerprint`. Returns the sha256 of the manifest."""
+    carries `fingerprint`; `files` lie beside. Returns the sha256 of the manifest."""
     config: dict[str, Any] = {"model_max_length": max_length}
     assert settings.special_tokens is not None, "the settings must be resolved"
     specials = SPECIALS[settings.special_tokens]
-    if settings.type == "bytebpe":
+    if settings.type == "bytebpe" and not marks_of(settings):
         kind = "RobertaTokenizer" if "mask" in specials else "GPT2Tokenizer"
         config |= {"tokenizer_class": kind, "add_prefix_space": False}
-    elif settings.type == "wordpiece":
+    elif settings.type == "wordpiece" and not marks_of(settings):
         config |= {"tokenizer_class": "BertTokenizer", "do_lower_case": settings.lowercase}
         config |= {"strip_accents": None, "tokenize_chinese_chars": True}
     else:
+        # The only class that takes tokenizer.json as it is.
         config |= {"tokenizer_class": "PreTrainedTokenizerFast"}
+        config |= {"clean_up_tokenization_spaces": False}
+    if settings.segmenter is not None:
+        config[SEGMENTER] = settings.segmenter
     config |= {f"{role}_token": token for role, token in specials.items()}
-    return _write(folder, tokenizer.to_str(pretty=True).encode(), config, fingerprint)
+    return _write(folder, tokenizer.to_str(pretty=True).encode(), config, fingerprint, files)
 
 
 def adopt(source: Path, folder: Path, *, max_length: int, fingerprint: str) -> str:
@@ -111,6 +120,12 @@ def special_tokens(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
     return found
 
 
+def segmenter_of(folder: Path) -> str | None:
+    """What cuts text into words before the tokenizer in `folder` reads it."""
+    name = _document(folder / CONFIG_FILE).get(SEGMENTER)
+    return name if isinstance(name, str) else None
+
+
 def _document(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
@@ -121,8 +136,15 @@ def _document(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write(folder: Path, tokenizer: bytes, config: Mapping[str, Any], fingerprint: str) -> str:
+def _write(
+    folder: Path,
+    tokenizer: bytes,
+    config: Mapping[str, Any],
+    fingerprint: str,
+    files: Mapping[str, bytes] = MappingProxyType({}),
+) -> str:
     contents = {
+        **files,
         TOKENIZER_FILE: tokenizer,
         CONFIG_FILE: f"{json.dumps(config, indent=2)}\n".encode(),
     }
@@ -132,5 +154,5 @@ def _write(folder: Path, tokenizer: bytes, config: Mapping[str, Any], fingerprin
         contents[VOCAB_FILE] = "".join(lines).encode()
     make_folder(folder.parent)
     with building(folder) as beside:
-        files = {name: write_new(beside / name, [data]) for name, data in contents.items()}
-        return write_manifest(beside, files, fingerprint=fingerprint)
+        facts = {name: write_new(beside / name, [data]) for name, data in contents.items()}
+        return write_manifest(beside, facts, fingerprint=fingerprint)

@@ -15,8 +15,10 @@ from tokenizers import Tokenizer, models
 
 from lmtrainer.config.model import Objective
 from lmtrainer.faults import UserError
+from lmtrainer.text.segmenters import find
 from lmtrainer.vocab.chunks import chunk_encoder, encode_whole
-from lmtrainer.vocab.folder import read, special_tokens
+from lmtrainer.vocab.folder import read, segmenter_of, special_tokens
+from lmtrainer.vocab.specials import NEWLINE, SPACE
 
 NEEDED: dict[Objective, tuple[str, ...]] = {"mlm": ("cls", "sep", "mask"), "clm": ("eos",)}
 """Special tokens without which an objective cannot be trained."""
@@ -70,7 +72,7 @@ def load(folder: Path) -> Vocabulary:
     roles = {role: ids[token] for role, token in special_tokens(folder, tokenizer).items()}
     added = tokenizer.get_added_tokens_decoder()
     special = {id_ for id_, token in added.items() if token.special} | set(roles.values())
-    encoder = chunk_encoder(tokenizer)
+    encode = chunk_encoder(tokenizer) or (lambda texts: encode_whole(tokenizer, texts))
     return Vocabulary(
         size=max(ids.values()) + 1,
         cls=roles.get("cls"),
@@ -83,8 +85,16 @@ def load(folder: Path) -> Vocabulary:
         special_ids=np.array(sorted(special), dtype=np.int64),
         regular_ids=np.array(sorted(set(ids.values()) - special), dtype=np.int64),
         continues=_continues(tokenizer, ids),
-        encode=encoder or (lambda texts: encode_whole(tokenizer, texts)),
+        encode=_cut_first(encode, segmenter_of(folder)),
     )
+
+
+def _cut_first(encode: Encode, segmenter: str | None) -> Encode:
+    """Texts are cut into words by a segmenter before they are encoded, where there is one."""
+    if segmenter is None:
+        return encode
+    cut = find(segmenter)
+    return lambda texts: encode([cut(text) for text in texts])
 
 
 def _continues(tokenizer: Tokenizer, ids: Mapping[str, int]) -> NDArray[np.bool_]:
@@ -98,9 +108,9 @@ def _continues(tokenizer: Tokenizer, ids: Mapping[str, int]) -> NDArray[np.bool_
     return found
 
 
-BEGINNINGS = ("\u0120", "\u010a", "\u0109", "\u2581")
-"""How tokens begin that begin a word: a space, a line break or a tabulator of byte-level BPE, and
-the space of SentencePiece."""
+BEGINNINGS = ("\u0120", "\u010a", "\u0109", "\u2581", SPACE, NEWLINE)
+"""How tokens begin that begin a word: a space, a line break or a tabulator of byte-level BPE, the
+space of SentencePiece, and the tokens for white space, which go with the word behind them."""
 
 LINE_BREAKS = ("\n", "\u010a", "\u2581")
 """What a line break is called: as it is, in byte-level BPE, or the space of SentencePiece."""

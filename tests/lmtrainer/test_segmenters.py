@@ -1,0 +1,67 @@
+"""Words of texts that white space does not cut."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from lmtrainer.faults import UserError
+from lmtrainer.text import segmenters
+
+THAI = "ฉันรักภาษาไทย เพราะ\nสวย a b"
+
+
+def own(text: str) -> list[str]:
+    return list(text)
+
+
+def offered(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    """An installed package with a segmenter called letters."""
+    entry = EntryPoint("letters", target, segmenters.GROUP)
+    monkeypatch.setattr(segmenters, "entry_points", lambda group: [entry])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("newmm", ["ฉัน", "รัก", "ภาษาไทย", " ", "เพราะ", "\n", "สวย", " ", "a", " ", "b"]),
+        (
+            "syllable",
+            ["ฉัน", "รัก", "ภา", "ษา", "ไทย", " ", "เพราะ", "\n", "สวย", " ", "a", " ", "b"],
+        ),
+        ("presplit", [THAI]),
+    ],
+)
+def test_text_is_cut_into_words_and_nothing_is_lost(name: str, words: list[str]) -> None:
+    assert segmenters.find(name)(THAI) == "<|>".join(words)
+    assert segmenters.find(name)("") == ""
+
+
+def test_an_own_segmenter_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    module: Any = sys.modules[__name__]
+    monkeypatch.setitem(sys.modules, "an_installed_package", module)
+    offered(monkeypatch, "an_installed_package:own")
+    assert segmenters.find("letters")("abc") == "a<|>b<|>c"
+    with pytest.raises(UserError, match="no segmenter leters; known: letters, newmm, presplit, sy"):
+        segmenters.find("leters")
+
+
+def test_an_own_segmenter_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered(monkeypatch, "no_such_package:own")
+    with pytest.raises(UserError, match="letters cannot be loaded: No module named"):
+        segmenters.find("letters")
+    offered(monkeypatch, "sys:platform")
+    with pytest.raises(UserError, match="letters is no function"):
+        segmenters.find("letters")
+    offered(monkeypatch, "sys:no_such_name")
+    with pytest.raises(UserError, match="letters cannot be loaded"):
+        segmenters.find("letters")
+
+
+def test_without_the_library_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pythainlp.tokenize", None)
+    with pytest.raises(UserError, match=r"newmm needs pythainlp.*install lmtrainer\[thai\]"):
+        segmenters.find("newmm")
