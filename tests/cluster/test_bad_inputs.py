@@ -76,7 +76,7 @@ MORE: dict[str, dict[str, Any]] = {
     },
     "no location": {"spec.data.train": [" "]},
     "one slash": {"spec.data.train": ["pvc:/a"]},
-    "unknown scheme": {"spec.data.train": ["s3://a"]},
+    "unknown scheme": {"spec.data.train": ["gs://a"]},
     "no claim": {"spec.data.train": ["pvc://A/b"]},
     "no sample": {"spec.data.train": ["sample://A"]},
     "outside of a sample": {"spec.data.train": ["sample://a/../b"]},

@@ -85,6 +85,9 @@ EVERY_FIELD = changed(
             "longSentences": "drop",
             "maxSequences": 1000,
             "encoding": "utf-8",
+            "textColumn": "body",
+            "keepLineBreaks": True,
+            "tokenized": False,
             "cache": "pvc://corpus/cache",
         },
         "spec.tokenizer": {

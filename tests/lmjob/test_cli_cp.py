@@ -25,7 +25,7 @@ from lmjob.render.template import ShapeError
         (["absent", "pvc://a/x"], "absent: there is no such file or folder"),
         (["pvc://a/../x", "here"], 'remove ".."'),
         (["pvc:/a/x", "here"], "lacks a slash"),
-        (["s3://a/x", "here"], "has no known scheme"),
+        (["gs://a/x", "here"], "has no known scheme"),
         (["sample://jargon", "here"], "must be pvc://CLAIM/PATH or a path here"),
         (["--timeout", "0", "here", "pvc://a/x"], "--timeout: must be at least 1 second"),
     ],

@@ -12,6 +12,8 @@ from lmtrainer.config.sources import Location, claims, location_mistakes, parse_
         ("pvc://corpus", Location("pvc", "corpus", "")),
         ("pvc://my.claim-1//a/", Location("pvc", "my.claim-1", "a")),
         ("sample://jargon", Location("sample", "jargon", "")),
+        ("s3://my-bucket/a/*.txt", Location("s3", "my-bucket", "a/*.txt")),
+        ("hf://datasets/owner/name@1a/x.csv", Location("hf", "datasets", "owner/name@1a/x.csv")),
         ("/data/x.txt", Location("file", "", "/data/x.txt")),
         ("../x y.txt", Location("file", "", "../x y.txt")),
         ("a:b.txt", Location("file", "", "a:b.txt")),
@@ -26,7 +28,7 @@ def test_locations_are_read(text, location):
     [
         ("", "is empty", "give a location such as pvc://"),
         ("  ", "is empty", "give"),
-        ("s3://bucket/x", "has no known scheme", "known: pvc://CLAIM/PATH"),
+        ("gs://bucket/x", "has no known scheme", "known: pvc://CLAIM/PATH"),
         ("file:///etc/passwd", "has no known scheme", "known: "),
         ("PVC://a/b", "has no known scheme", "known: "),
         ("pvc:/corpus/x", "lacks a slash", "write pvc://CLAIM/PATH"),
@@ -49,6 +51,8 @@ def test_what_is_no_location_is_refused_with_the_way_out(text, rule, way_out):
     ("text", "rule"),
     [
         ("sample://jargon", "cannot be written to"),
+        ("s3://bucket/x", "cannot be written to"),
+        ("hf://owner/model", "cannot be written to"),
         ("pvc://results/run-*", "must be one folder, not a pattern"),
         ("pvc://results", "is the whole claim"),
         ("pvc://results/./", "is the whole claim"),

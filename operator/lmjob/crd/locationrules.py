@@ -10,6 +10,7 @@ from lmtrainer.config.run import RunConfig
 from lmtrainer.config.sources import SCHEMES, location_mistakes
 
 _BLANK = "^[ \t\n]*$"
+_READ_ONLY = f"^({'|'.join(name for name, scheme in SCHEMES.items() if not scheme.writable)})://"
 _OURS = any_of(*(f'self.startsWith("{name}://")' for name in SCHEMES if name != "file"))
 
 
@@ -35,14 +36,14 @@ LOCATION = (
     _path(),
     _told_of("", f"!{matches('self', _BLANK)}"),
     _told_of("pvc:a", f"{_OURS} || !{matches('self', '^(pvc|sample):')}"),
-    _told_of("s3://a", f"{_OURS} || !{matches('self', '^[A-Za-z][-A-Za-z0-9+.]*://')}"),
+    _told_of("gs://a", f"{_OURS} || !{matches('self', '^[A-Za-z][-A-Za-z0-9+.]*://')}"),
     _told_of("pvc://_", _authority("pvc")),
     _told_of("sample://_", _authority("sample")),
     _told_of("pvc://a/..", f"!({_OURS}) || !{matches('self', '/[.][.](/|$)')}"),
 )
 WRITABLE = (
     *LOCATION,
-    _told_of("sample://a", '!self.startsWith("sample://")', writable=True),
+    _told_of("sample://a", f"!{matches('self', _READ_ONLY)}", writable=True),
     _told_of("pvc://a/*", f"!{matches('self', '[*?[]')}", writable=True),
     _told_of("pvc://results", f"!{matches('self', '^pvc://[^/]*(/[.]?)*$')}", writable=True),
     _told_of("/", f"!{matches('self', '^/([.]{0,2}(/|$))*$')}", writable=True),

@@ -66,6 +66,13 @@ class DataConfig:
         None, "train on the first so many sequences only", minimum=1
     )
     encoding: str = setting("utf-8", "encoding of the text files")
+    text_column: str | None = setting(
+        None, "column of tables (csv, json); left out, text, else the first"
+    )
+    keep_line_breaks: bool | None = setting(None, "documents: line: a line ends in its line break")
+    tokenized: bool | None = setting(
+        None, "tables hold input_ids instead of text; needs tokenizer.from"
+    )
     cache: str | None = setting(
         None, "folder for the prepared dataset; left out, it lies in the output folder"
     )
@@ -96,6 +103,9 @@ class DataConfig:
                 "use line, or leave it out",
                 about=("sequences",),
             )
+        if self.keep_line_breaks and self.document_rule != "line":
+            rule = "is for documents: line; the others keep those within a document"
+            yield Mistake("keepLineBreaks", "true", rule, "remove it", about=("documents",))
         if self.long_sentences is not None and self.sequences != "sentences":
             yield Mistake(
                 "longSentences",

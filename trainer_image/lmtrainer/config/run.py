@@ -159,6 +159,10 @@ class RunConfig:
 
     def _sequence_mistakes(self) -> Iterator[Mistake]:
         """Some ways to cut text are those of one objective alone."""
+        if self.data.tokenized and self.tokenizer.from_ is None:
+            rule = "needs the tokenizer that made the ids"
+            about = ("tokenizer.from",)
+            yield Mistake("data.tokenized", "true", rule, "give tokenizer.from", about=about)
         sequences = self.data.sequences or ""
         needed = OF_ONE_OBJECTIVE.get(sequences)
         if needed is None or self.model.type is None or OBJECTIVES[self.model.type] == needed:

@@ -1,4 +1,5 @@
-"""Locations: `pvc://claim/path`, `sample://name` and plain paths. The one registry of schemes.
+"""Locations: `pvc://claim/path`, `s3://bucket/key`, `hf://owner/name`, `sample://name` and plain
+paths. The one registry of schemes.
 
 A location is data, never opened here. A pod or the local runner says in which folder each claim
 lies (contract.environment); `lmtrainer.text.sources` turns a location into files.
@@ -31,6 +32,12 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
             r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?",
             True,
         ),
+        "s3": Scheme("s3://BUCKET/KEY, read only", r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", False),
+        "hf": Scheme(
+            "hf://OWNER/MODEL or hf://datasets/OWNER/NAME/FILES, read only",
+            r"[A-Za-z0-9][-A-Za-z0-9_.]{0,95}",
+            False,
+        ),
         "sample": Scheme("sample://NAME, a text that ships with the trainer", r"[a-z0-9-]+", False),
         "file": Scheme("a plain path, for `lmjob run` only", r"", True),
     }
@@ -42,8 +49,8 @@ _ONE_SLASH = re.compile(r"(pvc|sample):")
 
 @dataclass(frozen=True)
 class Location:
-    """A parsed location. `authority` is the claim or the sample's name; `path` has no leading slash
-    except for scheme "file", where it is the path as written."""
+    """A parsed location. `authority` is the claim, the bucket, the owner or the sample's name;
+    `path` has no leading slash except for scheme "file", where it is the path as written."""
 
     scheme: str
     authority: str

@@ -19,11 +19,12 @@ from lmtrainer.durable import (
     MANIFEST_FILE,
     DamagedError,
     building,
-    measure,
     sha256_of,
     verify_manifest,
 )
 from lmtrainer.faults import UserError
+from lmtrainer.text.files import TextFile, described, stamp_of
+from lmtrainer.text.records import Reading
 from lmtrainer.text.sources import folder
 from lmtrainer.text.split import Corpus, find, pieces
 from lmtrainer.vocab import Vocabulary
@@ -44,8 +45,8 @@ class Inputs:
     tokenizer: Path | None
     """The folder of `tokenizer.from`."""
     progress: Progress
-    stamps: tuple[tuple[int, int], ...]
-    """Size and time of change of each text file when it was found."""
+    stamps: tuple[Any, ...]
+    """Of each text file when it was found: another one once it was changed."""
 
     def reading(self, activity: str) -> Reader:
         """Reports the progress of one pass over the text."""
@@ -77,8 +78,7 @@ def fingerprint_of(inputs: Inputs) -> str:
             "format": FORMAT,
             "text": _described(corpus.files, read),
             "heldOutText": _described(corpus.held_out, read),
-            "documents": corpus.rule,
-            "encoding": corpus.encoding,
+            **_reading_described(corpus.reading),
             "share": corpus.share,
             "seed": corpus.seed if corpus.share is not None else None,
             "tokenizer": _tokenizer_described(inputs),
@@ -140,9 +140,20 @@ def _id(vocabulary: Vocabulary, roles: tuple[str, ...]) -> int | None:
     return next((id_ for id_ in found if id_ is not None), None)
 
 
-def _stamps(corpus: Corpus) -> tuple[tuple[int, int], ...]:
-    facts = (path.stat() for path in corpus.all_files)
-    return tuple((fact.st_size, fact.st_mtime_ns) for fact in facts)
+def _reading_described(reading: Reading) -> dict[str, Any]:
+    """How text is read, as far as that is not the usual way."""
+    named = {
+        "documents": reading.rule,
+        "encoding": reading.encoding,
+        "textColumn": reading.column,
+        "keepLineBreaks": reading.keep_line_breaks or None,
+        "tokenized": reading.tokenized or None,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _stamps(corpus: Corpus) -> tuple[Any, ...]:
+    return tuple(map(stamp_of, corpus.all_files))
 
 
 def _check_unchanged(inputs: Inputs) -> None:
@@ -190,10 +201,5 @@ def _tokenizer_described(inputs: Inputs) -> Any:
     return _described((path for path in files if path.is_file()), lambda count: None)
 
 
-def _described(paths: Iterable[Path], read: Reader) -> list[Any]:
-    described = []
-    for path in paths:
-        fact = measure(path.resolve())
-        read(fact.size)
-        described.append({"name": path.name, "size": fact.size, "sha256": fact.sha256})
-    return described
+def _described(files: Iterable[TextFile], read: Reader) -> list[Any]:
+    return [described(file, read) for file in files]

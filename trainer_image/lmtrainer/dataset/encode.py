@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmtrainer.dataset.writing import Writer
+from lmtrainer.faults import UserError
 from lmtrainer.text.documents import Piece
 from lmtrainer.text.split import Split
 from lmtrainer.vocab import Vocabulary
@@ -29,9 +31,30 @@ def encode(
         if sentences:
             _encode_sentences(batch, vocabulary, writer)
             continue
-        encoded = vocabulary.encode([piece.text for _, piece in batch])
-        for (split, piece), ids in zip(batch, encoded, strict=True):
+        unknown = [piece.text for _, piece in batch if piece.ids is None]
+        encoded = iter(vocabulary.encode(unknown) if unknown else ())
+        for split, piece in batch:
+            ids = next(encoded) if piece.ids is None else _bare(piece.ids, vocabulary, writer)
             writer.add(split, ids, last=piece.last)
+
+
+def _bare(ids: NDArray[np.uint32], vocabulary: Vocabulary, writer: Writer) -> NDArray[np.uint32]:
+    """Tokens that came as such without the special ones around them, which are put around each
+    document, or around each sequence when it is loaded. UserError if they are of another
+    vocabulary."""
+    if ids.max(initial=0) >= vocabulary.size:
+        raise UserError(
+            f"data.train: input_ids hold {ids.max()}, and the tokenizer has {vocabulary.size} "
+            "tokens; give the tokenizer that made them in tokenizer.from"
+        )
+    begin, end = 0, len(ids)
+    while end and ids[end - 1] == vocabulary.pad:
+        end -= 1
+    if end and ids[end - 1] in (vocabulary.sep, writer.terminator):
+        end -= 1
+    if begin < end and ids[0] == vocabulary.cls:
+        begin = 1
+    return ids[begin:end]
 
 
 def _encode_sentences(
@@ -53,7 +76,7 @@ def _batches(
     size = 0
     for split, piece in pieces:
         batch.append((split, piece))
-        size += len(piece.text)
+        size += len(piece.text) if piece.ids is None else len(piece.ids)
         if size >= BATCH:
             yield batch
             batch, size = [], 0

@@ -46,6 +46,7 @@ class Writer:
     ) -> None:
         self._folder = folder
         self._vocab_size = vocab_size
+        self.terminator = terminator
         form = _Form(id_type(vocab_size), sentences, opener, terminator, shard_tokens)
         self._splits: dict[Split, _SplitWriter] = {
             split: _SplitWriter(folder, split, vocab_size, form) for split in SPLITS

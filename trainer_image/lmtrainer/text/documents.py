@@ -1,25 +1,37 @@
 """A text file as a stream of documents, in flat memory, changed in nothing.
 
-Called by `text.split`. A document comes in pieces of at least PIECE characters if it is longer
+Called by `text.records`. A document comes in pieces of at least PIECE characters if it is longer
 than that, so that a file of any size can be one document. Pieces are cut after a line break with
-text on both sides, where tokenizers cut anyway; only if there is none for long, after any.
+text on both sides, where tokenizers cut anyway; only if there is none for long, after any, and
+within a line only if it has more than LONGEST_LINE characters.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+import gzip
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lmtrainer.config.data import DocumentRule
 from lmtrainer.faults import UserError
+from lmtrainer.text.files import OnRead, TextFile, opened
 
 PIECE = 1 << 20
 """Characters after which a long document is cut at the next good place."""
 
+LONGEST_LINE = 4 << 20
+"""Characters of a line that are held at once."""
+
 BLOCK = 1 << 20
 """Bytes read at once."""
+
+LOOKED_AT = 4096
+"""Bytes at the beginning of a file that show whether it is text."""
 
 
 class Piece(NamedTuple):
@@ -28,77 +40,128 @@ class Piece(NamedTuple):
     text: str
     last: bool
     """The document ends here."""
+    ids: NDArray[np.uint32] | None = None
+    """Its tokens, where it came as such; `text` is empty then."""
+
+
+class Line(NamedTuple):
+    """A line, or a part of a very long one."""
+
+    text: str
+    ended: bool = True
 
 
 def documents(
-    path: Path,
+    path: TextFile,
     rule: DocumentRule,
     encoding: str = "utf-8",
     *,
-    on_read: Callable[[int], None] = lambda count: None,
+    keep_line_breaks: bool = False,
+    on_read: OnRead = lambda count: None,
 ) -> Iterator[Piece]:
     """The documents of a file, in order; those of white space only are left out.
 
-    `line`: each line, without its line break. `blankLine`: lines up to one of white space only,
-    without the last line break. `file`: all of it, as it is. `on_read` hears how many bytes were
-    read each time. Raises UserError at the first byte that is not text in `encoding`.
+    `line`: each line, without its line break unless it is kept. `blankLine`: lines up to one of
+    white space only, without the last line break. `file`: all of it, as it is. `on_read` hears how
+    many bytes were read each time. Raises UserError at the first byte that is not text.
     """
-    lines = _lines(_decoded(path, encoding, on_read))
+    lines = cut_lines(decoded(path, encoding, on_read))
     if rule == "line":
-        for line in lines:
-            if line.strip():
-                yield Piece(line.removesuffix("\r"), last=True)
-        return
-    yield from _joined(lines, blank_line_ends=rule == "blankLine")
+        return _each(lines, "\n" if keep_line_breaks else "")
+    return _joined(lines, blank_line_ends=rule == "blankLine")
 
 
-def _joined(lines: Iterator[str], *, blank_line_ends: bool) -> Iterator[Piece]:
-    held: list[str] = []
-    size = 0
+def _each(lines: Iterator[Line], end: str) -> Iterator[Piece]:
+    begun = False
     for line in lines:
-        if blank_line_ends and not line.strip():
-            if held:
-                yield Piece("\n".join(held).removesuffix("\r"), last=True)
-            held, size = [], 0
+        if not begun and line.ended and not line.text.strip():
             continue
-        if size >= PIECE and _can_cut(held[-1], line, late=size >= 2 * PIECE):
-            yield Piece("\n".join(held) + "\n", last=False)
-            held, size = [], 0
-        held.append(line)
-        size += len(line) + 1
-    text = "\n".join(held)
-    if text.strip():
-        yield Piece(text.removesuffix("\r") if blank_line_ends else text, last=True)
+        text = line.text.removesuffix("\r") + end if line.ended else line.text
+        yield Piece(text, last=line.ended)
+        begun = not line.ended
+
+
+class _Held:
+    """Lines of a document that were not handed out yet."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.size = 0
+        self.begun = False
+        """Was a piece of it handed out before?"""
+
+    def add(self, line: Line) -> None:
+        self.texts.append(line.text + "\n" if line.ended else line.text)
+        self.size += len(self.texts[-1])
+
+    def piece(self) -> Piece:
+        """What is held; more is to come."""
+        found = Piece("".join(self.texts), last=False)
+        self.texts, self.size, self.begun = [], 0, True
+        return found
+
+    def end(self, *, windows: bool) -> Iterator[Piece]:
+        """What is held is the end of the document, if it is one at all."""
+        text = "".join(self.texts).removesuffix("\n")
+        if self.begun or text.strip():
+            yield Piece(text.removesuffix("\r") if windows else text, last=True)
+        self.texts, self.size, self.begun = [], 0, False
+
+
+def _joined(lines: Iterator[Line], *, blank_line_ends: bool) -> Iterator[Piece]:
+    held = _Held()
+    inside = False
+    for line in lines:
+        if blank_line_ends and line.ended and not inside and not line.text.strip():
+            yield from held.end(windows=True)
+            continue
+        late = held.size >= 2 * PIECE
+        if held.size >= PIECE and _can_cut(held.texts[-1], line.text, late=late):
+            yield held.piece()
+        held.add(line)
+        inside = not line.ended
+        if inside:
+            yield held.piece()
+    yield from held.end(windows=blank_line_ends)
 
 
 def _can_cut(before: str, after: str, *, late: bool) -> bool:
     """Is the line break between two lines all the white space there is, or, late, is there text
     after it?"""
-    sides = before[-1:], after[:1]
+    sides = before[-2:-1], after[:1]
     return all(side and not side.isspace() for side in sides) or (late and bool(after.strip()))
 
 
-def _lines(texts: Iterator[str]) -> Iterator[str]:
+def cut_lines(texts: Iterator[str]) -> Iterator[Line]:
     r"""Lines without their "\n"; what else looks like a line break belongs to the text."""
-    rest = ""
+    rest: list[str] = []
     for text in texts:
         first, *others = text.split("\n")
-        rest += first
+        rest.append(first)
         if others:
-            yield rest
-            yield from others[:-1]
-            rest = others[-1]
-    yield rest
+            yield Line("".join(rest))
+            yield from map(Line, others[:-1])
+            rest = others[-1:]
+        elif sum(map(len, rest)) > LONGEST_LINE:
+            held = "".join(rest)
+            cut = held.rfind(" ", len(held) // 2)
+            cut = len(held) if cut < 0 else cut
+            yield Line(held[:cut], ended=False)
+            rest = [held[cut:]]
+    yield Line("".join(rest))
 
 
-def _decoded(path: Path, encoding: str, on_read: Callable[[int], None]) -> Iterator[str]:
+def decoded(file: TextFile, encoding: str, on_read: OnRead) -> Iterator[str]:
+    """The text of a file, a block at a time; UserError at the first byte that is none."""
     # A byte order mark says how the bytes are to be read; it is not part of the text.
     marked = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
     decoder = codecs.getincrementaldecoder(marked)()
     read = 0
-    with path.open("rb") as file:
+    with opened(file, on_read) as source:
         while True:
-            block = file.read(BLOCK)
+            block = _block(source, file)
+            if not read:
+                _check_text(file, block[:LOOKED_AT], encoding)
             read += len(block)
             try:
                 text = decoder.decode(block, final=not block)
@@ -106,16 +169,32 @@ def _decoded(path: Path, encoding: str, on_read: Callable[[int], None]) -> Itera
                 # The decoder saw the end of what was read, with what it had kept from before.
                 offset = read - len(fault.object) + fault.start
                 byte = fault.object[fault.start]
-                raise UserError(_not_text(path, encoding, byte, offset)) from None
+                raise UserError(_not_text(file, encoding, byte, offset)) from None
             if text:
                 yield text
             if not block:
                 return
-            on_read(len(block))
 
 
-def _not_text(path: Path, encoding: str, byte: int, offset: int) -> str:
+def _block(source: Any, file: TextFile) -> bytes:
+    try:
+        return bytes(source.read(BLOCK))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
+        raise UserError(f"{file}: cannot be unpacked ({fault}); copy it anew") from None
+
+
+def _check_text(file: TextFile, beginning: bytes, encoding: str) -> None:
+    """UTF-8 knows NUL, but text does not hold it: this is another encoding, or no text at all."""
+    wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+    if b"\0" in beginning and not wide:
+        raise UserError(
+            f"{file}: byte 0x00 at offset {beginning.index(0)} is not text; leave the file out, or "
+            "set data.encoding to the encoding of the files, such as utf-16"
+        )
+
+
+def _not_text(file: TextFile, encoding: str, byte: int, offset: int) -> str:
     return (
-        f"{path}: byte 0x{byte:02x} at offset {offset} is not {encoding.upper()}; "
+        f"{file}: byte 0x{byte:02x} at offset {offset} is not {encoding.upper()}; "
         "set data.encoding to the encoding of the files"
     )

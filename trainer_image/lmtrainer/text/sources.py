@@ -16,6 +16,14 @@ from pathlib import Path
 from lmtrainer.config.mistakes import show
 from lmtrainer.config.sources import Location, parse_location
 from lmtrainer.faults import UserError
+from lmtrainer.text import hub, remote
+from lmtrainer.text.files import TextFile, is_saved
+
+STORES = ("s3",)
+"""Schemes whose files are read where they are."""
+
+SPLITS_FILE = "dataset_dict.json"
+"""What the `datasets` library writes beside the folders of several splits."""
 
 SHOWN_ENTRIES = 3
 """How many entries of a folder a message names."""
@@ -35,38 +43,58 @@ class _Place:
 
 def expand(
     locations: Sequence[str], claims: Mapping[str, str], field: str = "data.train"
-) -> tuple[Path, ...]:
+) -> tuple[TextFile, ...]:
     """The files that locations name, in their order, those of one pattern sorted by path.
 
     A pattern may hold `*`, `?`, `[...]` and `**`; a folder, written without any of these, means
-    every file in it, at any depth. Names that begin with a dot are left out unless written out. A
-    file is taken once, however many locations name it. Raises UserError, which names `field`, if a
-    location names no file at all, an unknown claim or sample, or a file outside its claim.
+    every file in it, at any depth, unless the `datasets` library saved it: that is one file. Names
+    that begin with a dot are left out unless written out. A file is taken once, however many
+    locations name it. Raises UserError, which names `field`, if a location names no file at all, an
+    unknown claim or sample, or a file outside its claim.
     """
-    found: dict[Path, None] = {}
+    found: dict[TextFile, None] = {}
     for index, text in enumerate(locations):
-        place = _place(text, claims, f"{field}[{index}]")
-        files = _files(place)
-        if not files:
-            raise UserError(_no_match(place))
-        found.update(dict.fromkeys(files))
+        found.update(dict.fromkeys(_expanded(text, claims, f"{field}[{index}]")))
     return tuple(found)
 
 
 def folder(location: str, claims: Mapping[str, str], field: str = "folder") -> Path:
-    """The one folder that a location names, whether it is there yet or not, without links in it.
-    Raises UserError, which names `field`, for an unknown claim or a folder outside its claim."""
-    place = _place(location, claims, field)
+    """The one folder that a location names, whether it is there yet or not, without links in it;
+    one in a store is copied to this machine. Raises UserError, which names `field`, for an unknown
+    claim, a folder outside its claim, or one that cannot be had."""
+    parsed = _parsed(location, field)
+    if parsed.scheme in STORES:
+        return remote.copied(str(parsed), field)
+    place = _place(parsed, location, claims, field)
     return _inside(place, place.root.joinpath(*place.parts))
 
 
-def _place(text: str, claims: Mapping[str, str], field: str) -> _Place:
+def _expanded(text: str, claims: Mapping[str, str], field: str) -> Sequence[TextFile]:
+    location = _parsed(text, field)
+    if location.scheme in STORES:
+        return remote.found(str(location), field)
+    place = _place(location, text, claims, field)
+    files = _files(place)
+    if not files:
+        raise UserError(_no_match(place))
+    return files
+
+
+def _parsed(text: str, field: str) -> Location:
     try:
-        location = parse_location(text)
+        return parse_location(text)
     except ValueError as fault:
         raise UserError(f"{field}: {show(text)} {fault}") from None
+
+
+def _place(location: Location, text: str, claims: Mapping[str, str], field: str) -> _Place:
     if location.scheme == "sample":
         return _sample(location, field)
+    if location.scheme == "hf":
+        wanted = hub.repository(location, field)
+        parts = Path(wanted.path).parts
+        root = hub.snapshot(wanted, field)
+        return _Place(field, text, f"{wanted.kind} {wanted.name}", root, parts, closed=False)
     path = Path(location.path)
     if location.scheme == "file":
         root = Path(path.anchor or ".").resolve()
@@ -98,6 +126,10 @@ def _files(place: _Place) -> list[Path]:
     whole_folders = not any(map(_is_pattern, place.parts))
     for path in _matches(place.root, place.parts):
         inside = _inside(place, path)
+        if whole_folders and is_saved(inside):
+            return [inside]
+        if whole_folders and (inside / SPLITS_FILE).is_file():
+            raise UserError(_several_splits(place, inside))
         if whole_folders and inside.is_dir():
             found += [_inside(place, below) for below in _matches(inside, ("**", "*"))]
         else:
@@ -154,6 +186,12 @@ def _inside(place: _Place, path: Path) -> Path:
             "put the files themselves into the volume"
         )
     return resolved
+
+
+def _several_splits(place: _Place, folder: Path) -> str:
+    names = ", ".join(name for name in _names(folder) if is_saved(folder / name))
+    example = f"{place.text}/train"
+    return f"{place.field}: {place.text} holds the splits {names}; name one, such as {example}"
 
 
 def _no_match(place: _Place) -> str:

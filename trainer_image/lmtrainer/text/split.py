@@ -9,16 +9,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmtrainer.config.data import DataConfig, DocumentRule
+from lmtrainer.config.data import DataConfig
 from lmtrainer.faults import UserError
 from lmtrainer.randomness import Purpose, derive, uniform
-from lmtrainer.text.documents import Piece, documents
+from lmtrainer.text.documents import Piece
+from lmtrainer.text.files import TextFile, size_of
+from lmtrainer.text.records import Reading, reading_of, records
 from lmtrainer.text.sources import expand
 
 Split = Literal["train", "validation"]
@@ -32,20 +33,19 @@ _BLOCK = 4096
 class Corpus:
     """All text of a run. With `share`, `held_out` is empty; with `held_out`, `share` is None."""
 
-    files: tuple[Path, ...]
-    held_out: tuple[Path, ...]
-    rule: DocumentRule
-    encoding: str
+    files: tuple[TextFile, ...]
+    held_out: tuple[TextFile, ...]
+    reading: Reading
     share: float | None
     seed: int
 
     @property
-    def all_files(self) -> tuple[Path, ...]:
+    def all_files(self) -> tuple[TextFile, ...]:
         return self.files + self.held_out
 
     @property
     def bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.all_files)
+        return sum(map(size_of, self.all_files))
 
 
 def find(data: DataConfig, seed: int, claims: Mapping[str, str]) -> Corpus:
@@ -59,7 +59,7 @@ def find(data: DataConfig, seed: int, claims: Mapping[str, str]) -> Corpus:
             "data.train: every file is held out by data.validation.files; "
             "name other files in one of them"
         )
-    return Corpus(left, held_out, data.document_rule, data.encoding, data.validation.share, seed)
+    return Corpus(left, held_out, reading_of(data), data.validation.share, seed)
 
 
 def pieces(
@@ -80,10 +80,10 @@ def pieces(
 
 
 def _stream(
-    corpus: Corpus, files: tuple[Path, ...], on_read: Callable[[int], None]
+    corpus: Corpus, files: tuple[TextFile, ...], on_read: Callable[[int], None]
 ) -> Iterator[Piece]:
-    for path in files:
-        yield from documents(path, corpus.rule, corpus.encoding, on_read=on_read)
+    for file in files:
+        yield from records(file, corpus.reading, on_read)
 
 
 def _sides(corpus: Corpus) -> Iterator[Split]:

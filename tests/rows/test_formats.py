@@ -1,0 +1,280 @@
+"""Rows 31 to 35 and 37: the forms in which text comes."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import itertools
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow.parquet
+import pytest
+from transformers import AutoTokenizer
+
+from lmtrainer.config import MistakesError
+from lmtrainer.dataset import EvaluationRows
+from lmtrainer.faults import UserError
+from lmtrainer.text.files import size_of
+from lmtrainer.text.records import Reading, records
+from lmtrainer.text.sources import expand
+from tests.rows.prepared import configured, ids, made, sequences
+
+TEXTS = ["one, two", 'a "word"\nand a line', "Größe 数 🙂", "last"] * 30
+
+
+def table(column: str = "text") -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"id": list(range(len(TEXTS))), column: TEXTS})
+
+
+def write_json_lines(path: Path, column: str) -> None:
+    rows = ({column: text, "id": i} for i, text in enumerate(TEXTS))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_json_list(path: Path, column: str) -> None:
+    path.write_text(json.dumps([{column: text, "id": 1} for text in TEXTS], indent=1))
+
+
+def write_csv(path: Path, column: str) -> None:
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow([column, "id"])
+        out.writerows([text, i] for i, text in enumerate(TEXTS))
+
+
+def write_packed(path: Path, column: str) -> None:
+    write_json_lines(path, column)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
+def write_parquet(path: Path, column: str) -> None:
+    pyarrow.parquet.write_table(table(column).select_columns([column, "id"]).data.table, path)
+
+
+def write_saved(path: Path, column: str) -> None:
+    table(column).select_columns([column, "id"]).save_to_disk(path)
+
+
+WRITERS: dict[str, Callable[[Path, str], None]] = {
+    "a.jsonl": write_json_lines,
+    "lines.json": write_json_lines,
+    "list.json": write_json_list,
+    "a.csv": write_csv,
+    "a.jsonl.gz": write_packed,
+    "a.parquet": write_parquet,
+    "saved": write_saved,
+}
+
+
+def texts(folder: Path, name: str = "*", **reading: Any) -> list[str]:
+    """Documents of a claim's files; every byte of them is told."""
+    told: list[int] = []
+    files = expand([f"pvc://text/{name}"], {"text": str(folder)})
+    how = Reading("blankLine", **reading)
+    found = [piece.text for file in files for piece in records(file, how, told.append)]
+    assert sum(told) == sum(map(size_of, files))
+    return found
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("column", ["text", "body"])
+def test_row_032_the_text_is_in_the_column_text_else_in_the_first(
+    tmp_path: Path, name: str, column: str
+) -> None:
+    WRITERS[name](tmp_path / name, column)
+    assert texts(tmp_path, name) == TEXTS
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_row_032_another_column_can_be_named(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name, "note")
+    assert texts(tmp_path, name, column="note") == TEXTS
+    with pytest.raises(UserError, match="has no column nothing; known: note, id; name one"):
+        texts(tmp_path, name, column="nothing")
+    with pytest.raises(UserError, match=r"row 1: column id .* holds no text but|^$"):
+        assert texts(tmp_path, name, column="id")[:2] == ["0", "1"]  # CSV knows text only
+        raise UserError("")
+
+
+def test_row_032_memory_stays_flat_for_a_list_of_any_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    row = json.dumps({"text": "some words " * 90})
+    path.write_text("[" + ",\n".join([row] * 30_000) + "]")
+    assert path.stat().st_size > 28 << 20
+    tracemalloc.start()
+    assert sum(1 for _ in records(path, Reading("blankLine"))) == 30_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+BROKEN = {
+    "a.jsonl": ('{"text": "a"}\n{"text": \n', "a.jsonl: line 2 is not JSON"),
+    "b.jsonl": ('["a"]\n', r"b.jsonl: line 1 is no object such as"),
+    "a.json": ('[{"text": "a"}, {"text"', "a.json: object 2 of the list is not JSON"),
+    "b.json": ('{"data": [\n1]}', "b.json: line 1 is not JSON"),
+    "a.csv": ("text,id\na,1\nb,2,3\n", "a.csv: line 3 has 3 columns, the first line names 2"),
+    "b.csv": ('text\n"a', "b.csv: line 2 is not CSV"),
+    "c.jsonl": ('{"text": "a"}\n{"id": 1}\n', "c.jsonl: row 2 has no column text"),
+    "a.parquet": ("no table", "a.parquet: cannot be read as Parquet"),
+    "a.txt.gz": ("not packed", "a.txt.gz: cannot be unpacked"),
+    "wide.txt": ("a\0b\0", "wide.txt: byte 0x00 at offset 1 is not text; leave the file out"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_row_032_what_cannot_be_read_is_named_with_its_place(tmp_path: Path, name: str) -> None:
+    content, said = BROKEN[name]
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=said):
+        texts(tmp_path, name)
+
+
+def test_row_033_a_saved_dataset_has_the_rows_of_its_source(tmp_path: Path) -> None:
+    chosen = table().filter(lambda row: row["id"] % 3 == 0).shuffle(seed=1)
+    chosen.save_to_disk(tmp_path / "one", num_shards=3)
+    assert texts(tmp_path, "one") == chosen["text"][:]
+    splits = datasets.DatasetDict(train=table(), test=chosen)
+    splits.save_to_disk(tmp_path / "both")
+    assert texts(tmp_path, "both/train") == TEXTS
+    with pytest.raises(UserError, match=r"holds the splits test, train; name one, such as pvc://t"):
+        texts(tmp_path, "both")
+
+
+def test_row_033_a_saved_dataset_is_trained_on_like_its_text(tmp_path: Path) -> None:
+    table().save_to_disk(tmp_path / "saved")
+    source = {"train": [str(tmp_path / "saved")], "validation": {"share": 0.2}}
+    prepared = made(tmp_path, configured(data=source))
+    assert prepared.train.documents + prepared.validation.documents == len(TEXTS)
+    (state,) = (tmp_path / "saved").glob("state.json")
+    before = (tmp_path / "out" / "prepared.json").read_text()
+    state.write_text(state.read_text() + "\n")
+    made(tmp_path, configured(data=source))
+    assert (tmp_path / "out" / "prepared.json").read_text() != before
+
+
+def test_row_031_a_dataset_of_the_hub_is_read_from_the_cache_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "a" * 40
+    home = tmp_path / "hub" / "datasets--owner--name"
+    for config in ("plain", "raw"):
+        (home / "snapshots" / commit / config).mkdir(parents=True)
+        write_csv(home / "snapshots" / commit / config / "train.csv", config)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for place in ("raw", "raw/*.csv", "raw/train.csv"):
+        (found,) = expand([f"hf://datasets/owner/name/{place}"], {})
+        rows = list(records(found, Reading("blankLine")))
+        assert [piece.text for piece in rows] == TEXTS
+    with pytest.raises(
+        UserError, match=r"data.train\[0\]: hf://datasets/owner names no repository"
+    ):
+        expand(["hf://datasets/owner"], {})
+    with pytest.raises(UserError, match=r"dataset owner/other is not to be had.*HF_HUB_OFFLINE"):
+        expand(["hf://datasets/owner/other/a.csv"], {})
+    with pytest.raises(UserError, match="not to be had"):
+        expand(["hf://datasets/owner/name@" + "b" * 40 + "/raw"], {})
+
+
+def test_row_034_five_per_cent_are_held_out_and_never_trained_on(tmp_path: Path) -> None:
+    lines = "".join(f"word{n} and more\n" for n in range(4000))
+    run = configured(data={"documents": "line", "validation": {"share": 0.05}})
+    prepared = made(tmp_path, run, lines)
+    train, held = prepared.train.documents, prepared.validation.documents
+    assert train + held == 4000
+    assert held / 4000 == pytest.approx(0.05, abs=0.01)
+    sides = []
+    for tokens in (prepared.train, prepared.validation):
+        all_ids, offsets = ids(tokens), tokens.offsets.tolist()
+        sides.append({tuple(all_ids[a:b]) for a, b in itertools.pairwise(offsets)})
+    assert not sides[0] & sides[1]
+    assert len(sides[0]) + len(sides[1]) == 4000
+
+
+@pytest.mark.parametrize("kept", [True, None])
+def test_row_035_line_breaks_are_tokens_where_they_are_kept(
+    tmp_path: Path, kept: bool | None
+) -> None:
+    data = {"documents": "line", "sequences": "blocks", "keepLineBreaks": kept}
+    prepared = made(tmp_path, configured("gpt2", data=data), "one two\nthree four five\n" * 40)
+    count = ids(prepared.train).count(prepared.vocabulary.line_break or -1)
+    assert count == (80 if kept else 0)
+
+
+def test_row_037_ids_that_are_there_are_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [" ".join(["one", "two", "three", "four"][: 1 + n % 4]) for n in range(80)]
+    text = "\n".join(lines)
+    source = made(tmp_path, configured(data={"documents": "line"}), text)
+    auto = AutoTokenizer.from_pretrained(source.tokenizer, local_files_only=True)
+    encoded = auto(lines, padding="max_length", max_length=12)
+    folder = tmp_path / "tokens"
+    folder.mkdir()
+    for name in ("train", "held"):
+        with (folder / f"{name}.jsonl").open("w") as file:
+            for row, real in zip(encoded["input_ids"], encoded["attention_mask"], strict=True):
+                print(json.dumps({"input_ids": row, "attention_mask": real}), file=file)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("the tokenizer was asked")
+
+    data = {
+        "train": [f"{folder}/train.jsonl"],
+        "validation": {"files": [f"{folder}/held.jsonl"]},
+        "tokenized": True,
+    }
+    run = configured(data=data, tokenizer={"from": str(source.tokenizer)})
+    monkeypatch.setattr("lmtrainer.vocab.chunks.ChunkEncoder.__call__", never)
+    prepared = made(tmp_path / "tokens", run)
+    rows = [
+        sequence
+        for row in EvaluationRows(prepared, run, 0).rows(0, 1)
+        for sequence in sequences([row])
+    ]
+    assert sorted(rows) == sorted(
+        [i for i in row if i != auto.pad_token_id] for row in encoded["input_ids"]
+    )
+    with (folder / "train.jsonl").open("a") as file:
+        print(json.dumps({"input_ids": [1, 5000]}), file=file)
+    with pytest.raises(UserError, match="input_ids hold 5000, and the tokenizer has"):
+        made(tmp_path / "tokens", run)
+    with (folder / "train.jsonl").open("a") as file:
+        print(json.dumps({"input_ids": [1, -1]}), file=file)
+    with pytest.raises(UserError, match=r"train.jsonl: row 82: input_ids must be a list of ids"):
+        made(tmp_path / "tokens", run)
+
+
+def test_row_037_ids_without_their_tokenizer_are_refused() -> None:
+    with pytest.raises(
+        MistakesError, match=r"data.tokenized: needs the tokenizer that made the id"
+    ):
+        configured(data={"tokenized": True})
+
+
+def test_a_line_of_any_length_is_read_in_flat_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("some words " * 4_000_000 + "\n" + "short\n")
+    for rule in ("line", "file", "blankLine"):
+        tracemalloc.start()
+        whole, size, ends = 0, 0, 0
+        for piece in records(path, Reading(rule)):  # type: ignore[arg-type]
+            whole, size, ends = (
+                whole + len(piece.text),
+                max(size, len(piece.text)),
+                ends + piece.last,
+            )
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 40 << 20
+        assert size <= 5 << 20
+        assert ends == (2 if rule == "line" else 1)
+        assert whole == path.stat().st_size - {"line": 2, "blankLine": 1, "file": 0}[rule]

@@ -1,0 +1,87 @@
+"""Tables that are not written in characters: Parquet, Arrow, and what the `datasets` library saved.
+
+Called by `text.tables`. The one user of pyarrow and datasets, which come with the extra `datasets`;
+no code of a dataset is ever run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lmtrainer.faults import UserError
+from lmtrainer.text.files import Form, OnRead, TextFile, opened, raw, size_of
+
+FORMS: tuple[Form, ...] = ("Parquet", "Arrow", "saved")
+
+ROWS = 1000
+"""Rows that are read at once."""
+
+Row = Mapping[str, Any]
+
+
+def rows(file: TextFile, form: Form, on_read: OnRead) -> Iterator[Row]:
+    """The rows of a file, in order. UserError if it is damaged, or the extra is not installed."""
+    try:
+        if form == "saved":
+            yield from _saved(file, on_read)
+        elif form == "Parquet":
+            yield from _parquet(file, on_read)
+        else:
+            yield from _arrow(file, on_read)
+    except ImportError as fault:
+        raise UserError(
+            f"{file}: {form} needs the extra datasets of the trainer ({fault}); "
+            'install it with pip install "lmtrainer[datasets]"'
+        ) from None
+    except (OSError, ValueError) as fault:
+        raise UserError(f"{file}: cannot be read as {form}: {fault}") from None
+
+
+def _saved(file: TextFile, on_read: OnRead) -> Iterator[Row]:
+    import datasets
+
+    table = datasets.load_from_disk(str(file)).with_format(None)
+    told = _Told(size_of(file), len(table), on_read)
+    for begin in range(0, len(table), ROWS):
+        batch = table[begin : begin + ROWS]
+        count = len(next(iter(batch.values()), ()))
+        yield from _transposed(batch, count)
+        told.rows(count)
+
+
+def _parquet(file: TextFile, on_read: OnRead) -> Iterator[Row]:
+    import pyarrow.parquet
+
+    with raw(file) as source:
+        table = pyarrow.parquet.ParquetFile(source)
+        told = _Told(size_of(file), table.metadata.num_rows, on_read)
+        for batch in table.iter_batches(batch_size=ROWS):
+            yield from _transposed(batch.to_pydict(), len(batch))
+            told.rows(len(batch))
+
+
+def _arrow(file: TextFile, on_read: OnRead) -> Iterator[Row]:
+    import pyarrow.ipc
+
+    with opened(file, on_read) as source:
+        for batch in pyarrow.ipc.open_stream(source):
+            yield from _transposed(batch.to_pydict(), len(batch))
+
+
+def _transposed(columns: Mapping[str, Any], count: int) -> Iterator[Row]:
+    for index in range(count):
+        yield {name: values[index] for name, values in columns.items()}
+
+
+class _Told:
+    """Tells of rows as a share of the bytes of their file."""
+
+    def __init__(self, size: int, rows: int, on_read: OnRead) -> None:
+        self._size, self._rows, self._on_read = size, max(rows, 1), on_read
+        self._done = 0
+
+    def rows(self, count: int) -> None:
+        before = self._size * self._done // self._rows
+        self._done += count
+        self._on_read(self._size * self._done // self._rows - before)

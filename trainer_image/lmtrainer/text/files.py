@@ -1,0 +1,133 @@
+"""A file of text wherever it lies: how it is opened, how large it is, what would show a change.
+
+Called by `text.documents`, `text.tables` and the preparation of data. A file on this machine is a
+`Path`, and so is a folder that the `datasets` library saved; one elsewhere is a `RemoteFile`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+from lmtrainer.durable import FileFact, measure
+from lmtrainer.text.remote import RemoteFile
+
+TextFile = Path | RemoteFile
+Form = Literal["text", "lines of JSON", "JSON", "CSV", "Parquet", "Arrow", "saved"]
+
+ENDINGS: dict[str, Form] = {
+    ".jsonl": "lines of JSON",
+    ".json": "JSON",
+    ".csv": "CSV",
+    ".parquet": "Parquet",
+    ".arrow": "Arrow",
+}
+"""What an ending means; any other one is plain text. `.gz` behind it is unpacked."""
+
+SAVED = ("state.json", "dataset_info.json")
+"""What lies in a folder that `datasets.save_to_disk` wrote."""
+
+PACKED = ".gz"
+
+OnRead = Callable[[int], None]
+"""Hears how many bytes were read."""
+
+
+def form_of(file: TextFile) -> Form:
+    if isinstance(file, Path) and is_saved(file):
+        return "saved"
+    name = file.name.lower().removesuffix(PACKED)
+    return ENDINGS.get(Path(name).suffix, "text")
+
+
+def is_saved(folder: Path) -> bool:
+    """Was this folder written by `datasets.save_to_disk`?"""
+    return all((folder / name).is_file() for name in SAVED)
+
+
+@contextlib.contextmanager
+def opened(file: TextFile, on_read: OnRead) -> Iterator[BinaryIO]:
+    """The bytes of a file from the beginning, unpacked; `on_read` hears of those on the disk."""
+    with contextlib.ExitStack() as stack:
+        counted = cast(BinaryIO, _Counted(stack.enter_context(raw(file)), on_read))
+        if file.name.lower().endswith(PACKED):
+            yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=counted)))
+        else:
+            yield counted
+
+
+def raw(file: TextFile) -> BinaryIO:
+    """The bytes of a file as they are; they can be read in any order."""
+    return file.open("rb") if isinstance(file, Path) else file.open()
+
+
+def size_of(file: TextFile) -> int:
+    """Bytes."""
+    return sum(part.stat().st_size for part in _parts(file)) if _local(file) else _far(file).size
+
+
+def stamp_of(file: TextFile) -> Any:
+    """Something that is another one once the file was changed, without reading it."""
+    if not _local(file):
+        return _far(file).now().version
+    facts = (part.stat() for part in _parts(file))
+    return tuple((fact.st_size, fact.st_mtime_ns) for fact in facts)
+
+
+def described(file: TextFile, on_read: OnRead) -> dict[str, Any]:
+    """Name, size and contents, for a fingerprint. A file elsewhere is not read for it: its version
+    stands for its contents."""
+    if not _local(file):
+        on_read(_far(file).size)
+        return {"name": file.name, "size": _far(file).size, "version": _far(file).version}
+    facts = []
+    for part in _parts(file):
+        facts.append(measure(part))
+        on_read(facts[-1].size)
+    fact = facts[0] if len(facts) == 1 else _joined(facts)
+    return {"name": file.name, "size": fact.size, "sha256": fact.sha256}
+
+
+def _joined(facts: list[FileFact]) -> FileFact:
+    text = "".join(fact.sha256 for fact in facts)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return FileFact(size=sum(fact.size for fact in facts), sha256=digest)
+
+
+def _local(file: TextFile) -> bool:
+    return isinstance(file, Path)
+
+
+def _far(file: TextFile) -> RemoteFile:
+    assert isinstance(file, RemoteFile)
+    return file
+
+
+def _parts(file: TextFile) -> list[Path]:
+    """The plain files that a file on this machine is made of."""
+    path = cast(Path, file)
+    if path.is_dir():
+        return sorted(part for part in path.iterdir() if part.is_file())
+    return [path.resolve()]
+
+
+class _Counted(io.RawIOBase):
+    """Reads through, and tells how much."""
+
+    def __init__(self, file: BinaryIO, on_read: OnRead) -> None:
+        self._file = file
+        self._on_read = on_read
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        block = self._file.read(-1 if size is None else size)
+        if block:
+            self._on_read(len(block))
+        return block
