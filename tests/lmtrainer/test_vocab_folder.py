@@ -164,3 +164,22 @@ def test_a_folder_that_holds_no_tokenizer_is_refused_with_the_way_out(tmp_path):
     with pytest.raises(UserError, match=r"tokenizer.json cannot be read"):
         adopt(tmp_path, tmp_path / "ours", max_length=9, fingerprint=MARK)
     assert not (tmp_path / "ours").exists()
+
+
+def test_berts_vocab_txt_alone_is_a_tokenizer(tmp_path):
+    made = build(tmp_path / "made", "wordpiece", lowercase=True)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "vocab.txt").write_bytes((made / "vocab.txt").read_bytes())
+    adopt(alone, tmp_path / "adopted", max_length=64, fingerprint=MARK)
+    auto = AutoTokenizer.from_pretrained(tmp_path / "adopted", local_files_only=True)
+    ours, theirs = load(tmp_path / "adopted"), load(made)
+    for text, ids in zip(TEXTS, theirs.encode(TEXTS), strict=True):
+        assert ours.encode([text])[0].tolist() == ids.tolist()
+        assert auto(text, add_special_tokens=False)["input_ids"] == ids.tolist()
+    (alone / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    cased = load(alone)
+    assert cased.encode(["A"])[0].tolist() == [cased.unk]
+    (alone / "vocab.txt").write_text("[PAD]\n[UNK]\n")
+    with pytest.raises(UserError, match=r"has no \[CLS\], \[SEP\], \[MASK\]"):
+        load(alone)

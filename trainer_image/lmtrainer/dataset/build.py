@@ -197,8 +197,7 @@ def _max_length(run: RunConfig) -> int:
 def _tokenizer_described(inputs: Inputs) -> Any:
     if inputs.tokenizer is None:
         return document(inputs.run.tokenizer.train)
-    files = [inputs.tokenizer / name for name in vocab.ADOPTED_FILES]
-    return _described((path for path in files if path.is_file()), lambda count: None)
+    return _described(vocab.adopted_files(inputs.tokenizer), lambda count: None)
 
 
 def _described(files: Iterable[TextFile], read: Reader) -> list[Any]:

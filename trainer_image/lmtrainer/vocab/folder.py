@@ -18,6 +18,7 @@ from lmtrainer.config.tokenizer import TokenizerTraining
 from lmtrainer.durable import building, make_folder, read_small, write_manifest, write_new
 from lmtrainer.faults import UserError
 from lmtrainer.vocab.specials import SPECIALS, marks_of
+from lmtrainer.vocab.wordpiece import from_vocabulary
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -27,8 +28,6 @@ VOCAB_FILE = "vocab.txt"
 SEGMENTER = "segmenter"
 """Key of tokenizer_config.json: what cuts text into words before this tokenizer reads it."""
 
-ADOPTED_FILES = (TOKENIZER_FILE, CONFIG_FILE, MAP_FILE)
-"""What `adopt` reads."""
 
 _ROLES = tuple(dict.fromkeys(role for names in SPECIALS.values() for role in names))
 
@@ -74,10 +73,17 @@ def save(
     return _write(folder, tokenizer.to_str(pretty=True).encode(), config, fingerprint, files)
 
 
+def adopted_files(source: Path) -> tuple[Path, ...]:
+    """What `adopt` reads of a folder: vocab.txt only where there is no tokenizer.json."""
+    main = TOKENIZER_FILE if (source / TOKENIZER_FILE).is_file() else VOCAB_FILE
+    paths = (source / name for name in (main, CONFIG_FILE, MAP_FILE))
+    return tuple(path for path in paths if path.is_file())
+
+
 def adopt(source: Path, folder: Path, *, max_length: int, fingerprint: str) -> str:
-    """Take over a tokenizer from another folder: its tokenizer.json unchanged, and what else
-    AutoTokenizer needs, but no code. Returns the sha256 of the manifest; UserError if there is none
-    or it is damaged."""
+    """Take over a tokenizer from another folder: its tokenizer.json unchanged, or made of BERT's
+    vocab.txt, and what else AutoTokenizer needs, but no code. Returns the sha256 of the manifest;
+    UserError if there is none or it is damaged."""
     tokenizer = read(source)
     config = _document(source / CONFIG_FILE)
     # Names a module of Python code in the folder, which is left behind.
@@ -87,13 +93,19 @@ def adopt(source: Path, folder: Path, *, max_length: int, fingerprint: str) -> s
     known = config.get("model_max_length")
     limits = [known] if isinstance(known, int | float) and known > 0 else []
     config["model_max_length"] = int(min([*limits, max_length]))
-    return _write(folder, (source / TOKENIZER_FILE).read_bytes(), config, fingerprint)
+    path = source / TOKENIZER_FILE
+    if path.is_file():
+        return _write(folder, path.read_bytes(), config, fingerprint)
+    config = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, **config}
+    return _write(folder, tokenizer.to_str(pretty=True).encode(), config, fingerprint)
 
 
 def read(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder, out of tokenizer.json alone; no code from the folder is run.
-    UserError if there is none or it is damaged."""
+    """The tokenizer in a folder, out of tokenizer.json, or BERT's out of vocab.txt; no code from
+    the folder is run. UserError if there is none or it is damaged."""
     path = folder / TOKENIZER_FILE
+    if not path.is_file() and (folder / VOCAB_FILE).is_file():
+        return _from_lines(folder)
     if not path.is_file():
         raise UserError(
             f"tokenizer: {folder} has no {TOKENIZER_FILE}; "
@@ -103,6 +115,16 @@ def read(folder: Path) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     except Exception as fault:  # the library raises no narrower class
         raise UserError(f"tokenizer: {path} cannot be read: {fault}") from None
+
+
+def _from_lines(folder: Path) -> Tokenizer:
+    path = folder / VOCAB_FILE
+    try:
+        tokens = path.read_text("utf-8").rstrip("\n").split("\n")
+        lowercase = bool(_document(folder / CONFIG_FILE).get("do_lower_case", True))
+        return from_vocabulary(tokens, lowercase=lowercase)
+    except (OSError, ValueError) as fault:
+        raise UserError(f"tokenizer: {path} cannot be used: {fault}") from None
 
 
 def special_tokens(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:

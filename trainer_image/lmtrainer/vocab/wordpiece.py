@@ -7,7 +7,7 @@ arXiv 1508.07909, with counts; WordPiece differs in marking what continues a wor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import WordPieceTrainer
@@ -15,7 +15,15 @@ from tokenizers.trainers import WordPieceTrainer
 from lmtrainer.config.tokenizer import TokenizerTraining
 from lmtrainer.vocab.chunks import removed_spaces
 from lmtrainer.vocab.pipeline import finish, marked, written
-from lmtrainer.vocab.specials import first_tokens, goes_around, marks_of, once, size_of, specials_of
+from lmtrainer.vocab.specials import (
+    BERT_SPECIALS,
+    first_tokens,
+    goes_around,
+    marks_of,
+    once,
+    size_of,
+    specials_of,
+)
 
 CONTINUED = "##"
 """How a WordPiece begins that continues a word."""
@@ -54,6 +62,19 @@ def train_wordpiece(settings: TokenizerTraining, texts: Texts) -> Tokenizer:
         tokenizer.normalizer = marked(tokenizer.normalizer)
         tokenizer.decoder = written(decoders.Replace(Regex(f"^{CONTINUED}"), ""), decoders.Fuse())
     return finish(tokenizer, settings)
+
+
+def from_vocabulary(tokens: Sequence[str], *, lowercase: bool) -> Tokenizer:
+    """BERT's tokenizer over the lines of a vocab.txt. ValueError if a special token is missing or
+    a token stands twice."""
+    ids = {token: id_ for id_, token in enumerate(tokens)}
+    missing = [token for token in once(BERT_SPECIALS) if token not in ids]
+    if missing:
+        raise ValueError(f"has no {', '.join(missing)}")
+    if len(ids) < len(tokens):
+        twice = next(token for id_, token in enumerate(tokens) if ids[token] != id_)
+        raise ValueError(f"has {twice!r} twice")
+    return _bert(lowercase, ids, BERT_SPECIALS)
 
 
 def _bert(lowercase: bool, vocab: dict[str, int], specials: Mapping[str, str]) -> Tokenizer:
