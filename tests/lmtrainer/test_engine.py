@@ -8,9 +8,10 @@ import torch
 
 from lmtrainer.config import RunConfig, parse, resolve
 from lmtrainer.dataset import TrainingRows, prepare
-from lmtrainer.faults import InterruptedRunError, UserError
+from lmtrainer.faults import InterruptedRunError
 from lmtrainer.models import build
 from lmtrainer.parallel.world import World
+from lmtrainer.train.divergence import DivergedError
 from lmtrainer.train.engine import Engine
 from lmtrainer.train.loop import PhaseWork, run_phase
 from lmtrainer.train.state import put_back_moments, take
@@ -165,7 +166,7 @@ class Notes:
     def evaluate(self, step):
         self.calls.append(("evaluate", step))
 
-    def save(self, step):
+    def save(self, step, *, wait):
         self.calls.append(("save", step))
 
 
@@ -196,13 +197,14 @@ def test_a_request_to_stop_saves_the_step_and_ends(folder):
     assert notes.calls == [("save", 4), ("save", 6)]
 
 
-def test_a_loss_that_is_no_number_is_the_users_mistake_and_changes_nothing(folder):
+def test_a_loss_that_is_no_number_ends_the_phase_and_changes_nothing(folder):
     run = config(folder)
     engine, rows = make(folder, run)
     with torch.no_grad():
         engine.model.bert.embeddings.LayerNorm.weight[0] = float("nan")
     before = [p.clone() for p in engine.model.parameters()]
-    with pytest.raises(UserError, match=r"phases\[0\] \(main\) step 1: loss is nan.*learningRate"):
+    with pytest.raises(DivergedError, match="loss is nan") as caught:
         run_phase(engine, work(run, rows), run, Notes())
+    assert (caught.value.first, caught.value.last) == (0, 0)
     for a, b in zip(before, engine.model.parameters(), strict=True):
         assert torch.equal(a.nan_to_num(), b.detach().nan_to_num())

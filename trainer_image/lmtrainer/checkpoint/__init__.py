@@ -5,6 +5,7 @@
     layout     names of the folders and what else lies beside them
     verify     is a folder what it says it is
     save       make a snapshot durable
+    background the same while training goes on
     restore    find the newest one that verifies, and read it
     rotate     which ones go
 
@@ -17,6 +18,7 @@
 Order is by (phase index, step), never by a clock. What may not live here: what a tensor means.
 """
 
+from lmtrainer.checkpoint.background import BackgroundSaver
 from lmtrainer.checkpoint.layout import FOLDER
 from lmtrainer.checkpoint.restore import (
     Found,
@@ -34,6 +36,7 @@ from lmtrainer.checkpoint.verify import Checkpoint, verify
 
 __all__ = [
     "FOLDER",
+    "BackgroundSaver",
     "Checkpoint",
     "Found",
     "SetAside",

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lmtrainer.checkpoint.layout import candidates
+from lmtrainer.checkpoint.layout import candidates, position_of
 from lmtrainer.checkpoint.rotate import SetAside, set_aside
 from lmtrainer.checkpoint.snapshot import MODEL_FILE, OPTIMIZER_FILE, WEIGHTS_FILE, Snapshot, State
 from lmtrainer.checkpoint.tensors import read_tensors
 from lmtrainer.checkpoint.verify import Checkpoint, read_state, verify
+from lmtrainer.contract.reports import Position
 from lmtrainer.durable import DamagedError, read_small, remove_leftovers
 from lmtrainer.faults import UserError
 
@@ -25,18 +26,29 @@ class Found:
     set_aside: tuple[SetAside, ...]
 
 
-def newest(root: Path, config_hash: str, *, repair: bool = True, required: bool = False) -> Found:
+def newest(
+    root: Path,
+    config_hash: str,
+    *,
+    repair: bool = True,
+    required: bool = False,
+    until: Position | None = None,
+) -> Found:
     """The newest checkpoint of `root` that verifies against its manifest and this configuration.
 
     With `repair` the caller owns the folder (`output.claim`): damaged ones are renamed to
     `.bad-...`, and what dead attempts left unfinished is removed. Without it nothing is written,
     for mounts that cannot be. With `required` it is a UserError to find none.
+    Checkpoints behind `until` count as damaged: training had gone wrong by then.
     """
     if repair:
         remove_leftovers(root)
     found: Checkpoint | None = None
     damaged: list[tuple[Path, str]] = []
     for folder in candidates(root):
+        if until is not None and _is_behind(folder, until):
+            damaged.append((folder, f"{folder.name} was saved after training had gone wrong"))
+            continue
         try:
             found = verify(folder, config_hash)
             break
@@ -71,6 +83,12 @@ def load_optimizer(checkpoint: Checkpoint) -> dict[str, Tensor]:
 def load_state(checkpoint: Checkpoint) -> State:
     """Everything that is no tensor."""
     return read_state(checkpoint.path)
+
+
+def _is_behind(folder: Path, until: Position) -> bool:
+    position = position_of(folder.name)
+    assert position is not None, "candidates have a checkpoint's name"
+    return (position.phase_index, position.step) > (until.phase_index, until.step)
 
 
 def _left(damaged: list[tuple[Path, str]]) -> Iterator[SetAside]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lmtrainer.config.data import INSTEAD, OF_ONE_OBJECTIVE, DataConfig
+from lmtrainer.config.divergence import DivergenceConfig
 from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.model import OBJECTIVES, ModelConfig, Objective
 from lmtrainer.config.optimizer import OptimizerConfig
@@ -127,6 +128,7 @@ class RunConfig:
         way_out="give at least one, such as phases: [{name: main, steps: 9000}]",
     )
     optimizer: OptimizerConfig = setting(OptimizerConfig, "the optimizer")
+    divergence: DivergenceConfig = setting(DivergenceConfig, "when the loss goes wrong")
     evaluate: EvaluateConfig = setting(EvaluateConfig, "evaluation")
     checkpoint: CheckpointConfig = setting(CheckpointConfig, "checkpoints")
     output: OutputConfig = required(
@@ -216,6 +218,7 @@ _WITHOUT_WEIGHT = (
     "evaluate",
     "threadsPerProcess",
     "configHash",
+    "divergence",
     "gradientCheckpointing",
     "lossChunks",
 )

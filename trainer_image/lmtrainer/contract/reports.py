@@ -80,6 +80,8 @@ class Progress:
     eta_seconds: float | None = None
     durable: Position | None = None
     """The newest verified checkpoint."""
+    rollbacks: int = 0
+    """How often training went wrong and was taken back to a checkpoint."""
     resumed_from: Position | None = None
     """Where this attempt took up the work; None if it began at the beginning."""
     first_step_at: float | None = None
@@ -102,6 +104,8 @@ class Completion:
     """Where training ended."""
     target: Position | None = None
     """Where it had to end; a completion with another position proves nothing."""
+    rollbacks: int = 0
+    """As in the last progress."""
     manifest_sha256: str = ""
     """sha256 of the manifest of what the stage made."""
     output: str = ""

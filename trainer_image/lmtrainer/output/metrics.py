@@ -19,6 +19,8 @@ from lmtrainer.contract.reports import Position
 from lmtrainer.durable import LEFTOVER
 
 METRICS_FILE = "metrics.jsonl"
+ROLLED_BACK = "rolledBackFrom"
+"""In the line of a roll-back: the step that went wrong."""
 
 Value = float | int | str | None
 
@@ -31,8 +33,9 @@ class MetricsLog:
         None begins anew. Later lines, and one that was cut off in its middle, are dropped
         durably."""
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._descriptor = os.open(folder / METRICS_FILE, flags, 0o666)
-        os.ftruncate(self._descriptor, _length_until(folder / METRICS_FILE, resumed))
+        self._path = folder / METRICS_FILE
+        self._descriptor = os.open(self._path, flags, 0o666)
+        self.rewind(resumed)
         self.sync()
 
     def append(self, position: Position, **values: Value) -> None:
@@ -44,6 +47,10 @@ class MetricsLog:
         data = memoryview(line.encode())
         while data:
             data = data[os.write(self._descriptor, data) :]
+
+    def rewind(self, position: Position | None) -> None:
+        """Drop the lines behind a position, as if training had not gone there."""
+        os.ftruncate(self._descriptor, _length_until(self._path, position))
 
     def sync(self) -> None:
         """Make all lines durable: before a checkpoint, so that none before it can be missing."""
@@ -102,7 +109,9 @@ def _is_later(row: dict[str, Any], resumed: Position) -> bool:
     index, step = row.get("phaseIndex"), row.get("step")
     if not isinstance(index, int) or not isinstance(step, int):
         return False
-    return (index, step) > (resumed.phase_index, resumed.step)
+    # A roll-back is noted where it led to; who begins there anew has it before him again.
+    led_here = ROLLED_BACK in row and (index, step) == (resumed.phase_index, resumed.step)
+    return led_here or (index, step) > (resumed.phase_index, resumed.step)
 
 
 def _finite(value: Value) -> Value:

@@ -19,7 +19,12 @@ def claim_output(context: StageContext) -> AbstractContextManager[Claim]:
 
 
 def leave_record(
-    context: StageContext, held: Claim, manifest_sha256: str, end: Position | None = None
+    context: StageContext,
+    held: Claim,
+    manifest_sha256: str,
+    end: Position | None = None,
+    *,
+    rollbacks: int = 0,
 ) -> None:
     """Say in the folder, and to whoever runs the job, that the stage is done. The last act: all
     that the manifest names is durable by now. `end` is where training ended."""
@@ -30,6 +35,7 @@ def leave_record(
         config_hash=config_hash(context.run),
         position=end,
         target=end,
+        rollbacks=rollbacks,
         manifest_sha256=manifest_sha256,
         output=context.run.output.to,
     )

@@ -30,16 +30,16 @@ from lmtrainer.stages.ends import claim_output, leave_record
 from lmtrainer.text.sources import folder as folder_of
 from lmtrainer.train.finish import MODEL_FOLDER, publish_model
 from lmtrainer.train.monitor import monitor
-from lmtrainer.train.session import Leader, Session
+from lmtrainer.train.saving import Leader
+from lmtrainer.train.session import Session
 from lmtrainer.train.telemetry import Telemetry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What rank 0 found, for all ranks: where results lie and where to begin."""
+    """What rank 0 found, for all ranks: where results lie, and whether there is anything to do."""
 
     output: str
-    position: Position
     finished: bool = setting(False, "a verified record says that nothing is left to do")
 
 
@@ -80,17 +80,20 @@ def _look(context: StageContext, held: Claim) -> tuple[Start, Checkpoint | None]
         manifest=held.folder / MODEL_FOLDER / MANIFEST_FILE,
         check=verify_manifest,
     )
-    beginning = Position(phase_index=0, step=0, phase=run.phases[0].name)
     if record is not None:
-        leave_record(context, held, record.manifest_sha256, record.position)
-        return Start(output=str(held.folder), position=beginning, finished=True), None
+        leave_record(
+            context,
+            held,
+            record.manifest_sha256,
+            record.position,
+            rollbacks=record.rollbacks,
+        )
+        return Start(output=str(held.folder), finished=True), None
     required = run.checkpoint.resume == "required"
     found = checkpoint.newest(held.folder / checkpoint.FOLDER, config_hash(run), required=required)
     for aside in found.set_aside:
         print(f"checkpoint {aside.name} set aside: {aside.reason}", flush=True)
-    if found.checkpoint is None:
-        return Start(output=str(held.folder), position=beginning), None
-    return Start(output=str(held.folder), position=found.checkpoint.position), found.checkpoint
+    return Start(output=str(held.folder)), found.checkpoint
 
 
 def _train(
@@ -103,7 +106,6 @@ def _train(
     run = context.run
     prepared = open_prepared(run, Path(start.output), context.node.claims)
     steps = training_steps(prepared, run)
-    position = _next(start.position, steps, run)
     model = _model(context, prepared, resumed).to(world.device)
     with contextlib.ExitStack() as stack:
         leader = None
@@ -116,17 +118,12 @@ def _train(
             progress = _progress(context, steps, reached)
             look = monitor(world.device, context.node.nproc_per_node)
             leader = Leader(held, Telemetry(context.reports, log, progress, look))
-        Session(context, world, prepared, model, leader).train(steps, position, resumed)
+        session = Session(
+            context, world, prepared, model, leader, lambda: _model(context, prepared, None)
+        )
+        memory = session.train(steps, resumed)
     if held is not None:
-        _finish(context, held, prepared, model, steps)
-
-
-def _next(position: Position, steps: tuple[int, ...], run: RunConfig) -> Position:
-    """Where to go on: behind the last step of a phase the next one begins."""
-    index = position.phase_index
-    if position.step < steps[index] or index + 1 == len(steps):
-        return position
-    return Position(phase_index=index + 1, step=0, phase=run.phases[index + 1].name)
+        _finish(context, held, prepared, model, steps, rollbacks=memory.rollbacks)
 
 
 def _model(context: StageContext, prepared: Prepared, resumed: Checkpoint | None) -> Any:
@@ -163,7 +160,13 @@ def _progress(context: StageContext, steps: tuple[int, ...], reached: Position |
 
 
 def _finish(
-    context: StageContext, held: Claim, prepared: Prepared, model: Any, steps: tuple[int, ...]
+    context: StageContext,
+    held: Claim,
+    prepared: Prepared,
+    model: Any,
+    steps: tuple[int, ...],
+    *,
+    rollbacks: int,
 ) -> None:
     run = context.run
     last = len(steps) - 1
@@ -176,4 +179,4 @@ def _finish(
         sequence_length=run.phases[last].sequence_length,
         fence=held.fence,
     )
-    leave_record(context, held, manifest, end)
+    leave_record(context, held, manifest, end, rollbacks=rollbacks)

@@ -6,7 +6,7 @@ own, so its ratio to the other is exchanged before the first backward pass."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -96,6 +96,8 @@ class Engine:
         self._updates = 0
         self._scale = _first_scale(run)
         self._expected = _expected_targets(run, run.phases[phase_index])
+        self.before_update: Callable[[], None] = _at_once
+        """Called when gradients are there and weights and moments are about to change."""
 
     @property
     def state(self) -> EngineState:
@@ -126,6 +128,7 @@ class Engine:
         words, pair_loss, right, targets, pairs, tokens, stops = sums(self.world, local)
         if not math.isfinite(words + pair_loss):
             raise FloatingPointError(f"loss is {words + pair_loss}")
+        self.before_update()
         # Data parallelism averages over ranks; the sum over ranks is what is wanted.
         norm = self._update(learning_rate, self.world.world_size / targets / factor)
         loss = words / targets + (pair_loss / pairs if pairs else 0.0)
@@ -188,6 +191,10 @@ def _counts(rows: Sequence[Batch]) -> list[float]:
         float(sum(len(row.pair_labels) for row in rows if row.pair_labels is not None)),
         float(sum(len(row.tokens) for row in rows)),
     ]
+
+
+def _at_once() -> None:
+    """Nobody needs the weights as they are."""
 
 
 def _first_scale(run: RunConfig) -> LossScale:

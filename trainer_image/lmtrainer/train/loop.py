@@ -10,8 +10,9 @@ from typing import Protocol
 from lmtrainer.config import RunConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.dataset.batches import Batch
-from lmtrainer.faults import InterruptedRunError, UserError
+from lmtrainer.faults import InterruptedRunError
 from lmtrainer.optim.schedules import learning_rate
+from lmtrainer.train.divergence import DivergedError
 from lmtrainer.train.engine import Engine, StepResult
 
 Rows = Sequence[Batch]
@@ -38,36 +39,31 @@ class Hooks(Protocol):
 
     def evaluate(self, step: int) -> None: ...
 
-    def save(self, step: int) -> None: ...
+    def save(self, step: int, *, wait: bool) -> None: ...
 
 
 def run_phase(engine: Engine, work: PhaseWork, run: RunConfig, hooks: Hooks) -> None:
     """Do all steps that are left. Raises InterruptedRunError after saving if a rank was asked to
-    end, and UserError if the loss stops being a number."""
+    end, and DivergedError if the loss stops being a number."""
     for step, rows in _prefetched(work):
         rate = learning_rate(work.phase, step, work.steps)
         try:
             result = engine.step(rows, step=step, learning_rate=rate, stop=hooks.stop_requested())
         except FloatingPointError as fault:
-            raise UserError(_diverged(work, step, rate, str(fault))) from None
+            raise DivergedError(str(fault), first=step, last=step, learning_rate=rate) from None
         done = step + 1
         hooks.stepped(done, rate, result)
         last = done == work.steps
         if _due(run.evaluate.every_steps, done):
             hooks.evaluate(done)
         if last or result.stop or _due(run.checkpoint.every_steps, done):
-            hooks.save(done)
+            hooks.save(done, wait=last or result.stop)
         if result.stop and not last:
             raise InterruptedRunError(f"stopped after phase {work.phase.name} step {done}")
 
 
 def _due(every: int | None, done: int) -> bool:
     return every is not None and done % every == 0
-
-
-def _diverged(work: PhaseWork, step: int, rate: float, fault: str) -> str:
-    place = f"phases[{work.index}] ({work.phase.name}) step {step + 1}"
-    return f"{place}: {fault} at learning rate {rate:g}; lower learningRate or raise warmupSteps"
 
 
 def _prefetched(work: PhaseWork) -> Iterator[tuple[int, Rows]]:

@@ -1,32 +1,39 @@
-"""One attempt at training on one rank: the phases in order, and what happens around their steps."""
+"""One attempt at training on one rank: the phases in order, and back to a checkpoint when training
+goes wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from lmtrainer import checkpoint
-from lmtrainer.checkpoint import Checkpoint, State
+from lmtrainer.checkpoint import Checkpoint
 from lmtrainer.config import RunConfig, config_hash, document, parse
-from lmtrainer.contract.reports import Position, known_part
-from lmtrainer.dataset import EvaluationRows, Prepared, TrainingRows
-from lmtrainer.evaluate.measure import measure, unigram_losses
-from lmtrainer.output import Claim
+from lmtrainer.contract.reports import Position
+from lmtrainer.dataset import Prepared, TrainingRows
 from lmtrainer.parallel.exchange import document_from_leader
 from lmtrainer.parallel.world import World
 from lmtrainer.stage import StageContext
-from lmtrainer.train.engine import Engine, EngineState, StepResult
+from lmtrainer.train.around import Around
+from lmtrainer.train.divergence import DivergedError
+from lmtrainer.train.engine import Engine, EngineState
 from lmtrainer.train.loop import PhaseWork, run_phase
-from lmtrainer.train.state import put_back_moments, take
-from lmtrainer.train.telemetry import Telemetry
+from lmtrainer.train.memory import Memory, Origin, origin_of, put_back
+from lmtrainer.train.recovery import Recovery, left_out
+from lmtrainer.train.saving import Leader, Saving
+from lmtrainer.train.state import put_back_moments
 
 
-@dataclass(frozen=True)
-class Leader:
-    """What only rank 0 has: the right to write, and the voice."""
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where training begins or goes on."""
 
-    claim: Claim
-    telemetry: Telemetry
+    at: Position
+    engine: EngineState
+    """Of the step before, if there is one in this phase."""
+    checkpoint: Checkpoint | None = None
+    """Rank 0's alone; None at the beginning."""
 
 
 class Session:
@@ -39,104 +46,105 @@ class Session:
         prepared: Prepared,
         model: Any,
         leader: Leader | None,
+        fresh: Callable[[], Any],
     ) -> None:
+        """`fresh` makes the model with the weights that the run began with."""
         self.run: RunConfig = context.run
         self.context = context
         self.world = world
         self.prepared = prepared
         self.model = model
         self.leader = leader
-        self.tokens_seen = 0
+        self.memory = Memory()
+        self.saving = Saving(self.run, leader)
+        self.recovery = Recovery(self.run)
+        self._fresh = fresh
+        self._index = 0
 
-    def train(self, steps: tuple[int, ...], start: Position, resumed: Checkpoint | None) -> None:
-        """Run phase i for `steps[i]` steps, from `start` on. `resumed` is rank 0's checkpoint; the
-        model has its weights already."""
-        if resumed is not None:
-            self.tokens_seen = checkpoint.load_state(resumed).tokens_seen
-        for index in range(start.phase_index, len(steps)):
-            first = start.step if index == start.phase_index else 0
-            self._phase(index, first, steps, resumed)
+    def train(self, steps: tuple[int, ...], resumed: Checkpoint | None) -> Memory:
+        """Run phase i for `steps[i]` steps, from where rank 0's checkpoint `resumed` stands; the
+        model has its weights already. Returns what was remembered."""
+        start = self._agree(resumed, steps)
+        while True:
+            try:
+                for index in range(start.at.phase_index, len(steps)):
+                    self._phase(index, steps, start)
+                return self.memory
+            except DivergedError as fault:
+                start = self._roll_back(fault, steps)
 
-    def _phase(
-        self, index: int, first: int, steps: tuple[int, ...], resumed: Checkpoint | None
-    ) -> None:
-        phase = self.run.phases[index]
+    def _agree(self, found: Checkpoint | None, steps: tuple[int, ...]) -> Start:
+        """What rank 0's checkpoint tells, on every rank; all remember it from now on."""
+        told = None
+        if self.leader is not None:
+            beginning = Position(phase_index=0, step=0, phase=self.run.phases[0].name)
+            state = None if found is None else checkpoint.load_state(found)
+            told = Origin(position=beginning) if state is None else origin_of(state)
+        origin = parse(Origin, document_from_leader(self.world, document(told)))
+        put_back(self.memory, origin)
+        at = next_position(origin.position, steps, self.run)
+        if at.phase_index != origin.position.phase_index:
+            self.memory.begin_phase()
+        return Start(at=at, engine=origin.engine, checkpoint=found)
+
+    def _phase(self, index: int, steps: tuple[int, ...], start: Start) -> None:
+        phase, self._index = self.run.phases[index], index
+        if index != start.at.phase_index:
+            self.memory.begin_phase()
+        first = start.at.step if index == start.at.phase_index else 0
         engine = Engine(self.model, self.run, self.world, phase_index=index)
+        self.saving.attach(engine)
         if first:
-            moments = checkpoint.load_optimizer(resumed) if resumed is not None else None
-            put_back_moments(engine, moments, steps=self._put_back(engine, resumed))
+            engine.put_back(start.engine)
+            found = start.checkpoint
+            moments = checkpoint.load_optimizer(found) if found is not None else None
+            put_back_moments(engine, moments, steps=start.engine.updates)
         rows = TrainingRows(self.prepared, self.run, index)
         if self.leader is not None:
             self.leader.telemetry.begin_phase(phase.name, sum(steps[:index]) + first)
+        skipped, world = self.memory.skipped, self.world
         work = PhaseWork(
             phase=phase,
             index=index,
             start=first,
             steps=steps[index],
-            rows=lambda step: rows.micro_batches(step, self.world.rank, self.world.world_size),
+            rows=lambda step: rows.micro_batches(step + skipped, world.rank, world.world_size),
         )
-        run_phase(engine, work, self.run, _Around(self, engine, work))
+        run_phase(engine, work, self.run, Around(self, engine, work))
 
-    def _put_back(self, engine: Engine, resumed: Checkpoint | None) -> int:
-        """Give every rank what the engine of rank 0's checkpoint remembered; returns its number of
-        updates."""
-        told = None
-        if resumed is not None:
-            told = known_part(EngineState, dict(checkpoint.load_state(resumed).trainer))
-        state = parse(EngineState, document_from_leader(self.world, told))
-        engine.put_back(state)
-        return state.updates
+    def _roll_back(self, fault: DivergedError, steps: tuple[int, ...]) -> Start:
+        """Take the last good checkpoint, or the beginning, and leave out what led here."""
+        self.recovery.charge(self._index, fault)
+        self.saving.finish()
+        before = self.memory.skipped
+        start = self._agree(self._last_good(fault), steps)
+        self.memory.rollbacks += 1
+        if start.at.phase_index == self._index:
+            self.memory.skipped = left_out(fault, before, start.at.step)
+        if self.leader is not None:
+            to = start.checkpoint.position if start.checkpoint is not None else None
+            skipped, times = self.memory.skipped, self.memory.rollbacks
+            self.leader.telemetry.rolled_back(to, start.at, fault, skipped=skipped, times=times)
+        return start
+
+    def _last_good(self, fault: DivergedError) -> Checkpoint | None:
+        """Rank 0 finds the checkpoint and gives the model its weights; they reach the others when
+        the next engine is made."""
+        if self.leader is None:
+            return None
+        root = self.leader.claim.folder / checkpoint.FOLDER
+        until = Position(phase_index=self._index, step=fault.first)
+        found = checkpoint.newest(root, config_hash(self.run), until=until).checkpoint
+        if found is None:
+            self.model.load_state_dict(self._fresh().state_dict())
+        else:
+            self.model.load_state_dict(checkpoint.load_weights(found))
+        return found
 
 
-class _Around:
-    """The hooks of one phase."""
-
-    def __init__(self, session: Session, engine: Engine, work: PhaseWork) -> None:
-        self._session = session
-        self._engine = engine
-        self._work = work
-        self._evaluation = EvaluationRows(session.prepared, session.run, work.index)
-        self._unigram = unigram_losses(session.prepared.counts)
-
-    def stop_requested(self) -> bool:
-        return self._session.context.stop.requested
-
-    def stepped(self, step: int, rate: float, result: StepResult) -> None:
-        self._session.tokens_seen += result.tokens
-        self._session.context.reports.heartbeat()
-        if self._session.leader is not None:
-            self._session.leader.telemetry.stepped(self._position(step), rate, result)
-
-    def evaluate(self, step: int) -> None:
-        world = self._session.world
-        rows = self._evaluation.rows(world.rank, world.world_size)
-        totals = measure(self._engine.model, rows, self._session.run, world, self._unigram)
-        if self._session.leader is not None:
-            self._session.leader.telemetry.measured(self._position(step), totals)
-
-    def save(self, step: int) -> None:
-        leader = self._session.leader
-        if leader is None:
-            return
-        leader.telemetry.before_save()
-        run = self._session.run
-        state = State(
-            position=self._position(step),
-            job_uid=leader.claim.job_uid,
-            attempt=leader.claim.attempt,
-            config_hash=config_hash(run),
-            world_size=self._session.world.world_size,
-            tokens_seen=self._session.tokens_seen,
-            trainer=document(self._engine.state),
-        )
-        checkpoint.save(
-            leader.claim.folder / checkpoint.FOLDER,
-            take(self._engine, self._engine.model, state),
-            keep=run.checkpoint.keep,
-            fence=leader.claim.fence,
-        )
-        leader.telemetry.saved(state.position)
-
-    def _position(self, step: int) -> Position:
-        phase = self._work.phase.name
-        return Position(phase_index=self._work.index, step=step, phase=phase)
+def next_position(position: Position, steps: tuple[int, ...], run: RunConfig) -> Position:
+    """Where to go on: behind the last step of a phase the next one begins."""
+    index = position.phase_index
+    if position.step < steps[index] or index + 1 == len(steps):
+        return position
+    return Position(phase_index=index + 1, step=0, phase=run.phases[index + 1].name)

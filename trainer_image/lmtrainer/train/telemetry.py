@@ -11,6 +11,7 @@ from lmtrainer.evaluate.measure import Totals
 from lmtrainer.evaluate.results import held_out
 from lmtrainer.output import MetricsLog
 from lmtrainer.progress import RankReports
+from lmtrainer.train.divergence import DivergedError
 from lmtrainer.train.engine import StepResult
 from lmtrainer.train.monitor import Monitor
 
@@ -62,6 +63,7 @@ class Telemetry:
             tokens=result.tokens,
             targets=result.targets,
             seconds=round(seconds, 6),
+            **_of_scale(result),
         )
         done = self._progress.done + 1
         left = (self._progress.total or done) - done
@@ -81,6 +83,18 @@ class Telemetry:
     def measured(self, position: Position, totals: Totals) -> None:
         self._log.append(position, **held_out(totals))
         self._last_step = time.monotonic()
+
+    def rolled_back(
+        self, to: Position | None, at: Position, fault: DivergedError, *, skipped: int, times: int
+    ) -> None:
+        """Training went wrong and goes on from checkpoint `to`, which is position `at`. `times`:
+        roll-backs of the run so far; `skipped`: batches of the phase that are left out from now."""
+        self._log.rewind(to)
+        self._log.append(at, rolledBackFrom=fault.last + 1, reason=str(fault), skippedSteps=skipped)
+        place = f"step {fault.last + 1}: {fault}; back to phase {at.phase} step {at.step}"
+        print(f"{place}, {skipped} batches are left out", flush=True)
+        self._change(rollbacks=times, durable=to, position=at)
+        self._report()
 
     def before_save(self) -> None:
         """No line of a saved step may be missing later."""
@@ -115,3 +129,10 @@ class Telemetry:
     def _report(self) -> None:
         self._last_report = time.monotonic()
         self._reports.progress(self._progress)
+
+
+def _of_scale(result: StepResult) -> dict[str, float | int]:
+    """Where the loss is scaled: by how much, and whether the step was skipped for it."""
+    if result.loss_scale == 1.0:
+        return {}
+    return {"lossScale": result.loss_scale, "skipped": int(result.skipped)}

@@ -75,7 +75,7 @@ class MemoryEstimate:
     optimizer: int
     activations: int
     other: int
-    """Libraries, and gradients in the making."""
+    """Libraries, gradients in the making and, on a CPU, the copy that a checkpoint is written from."""
 
     @property
     def total(self) -> int:
@@ -92,13 +92,16 @@ def estimate(
     if sizes is None:
         return None
     parameters = parameter_count(run)
+    weights = _WEIGHT.get(run.precision, 4) * parameters
+    moments = _MOMENTS.get(run.precision, 8) * parameters
+    copy = 0 if on_gpu else weights + moments
     return MemoryEstimate(
         parameters=parameters,
-        weights=_WEIGHT.get(run.precision, 4) * parameters,
-        gradients=_WEIGHT.get(run.precision, 4) * parameters,
-        optimizer=_MOMENTS.get(run.precision, 8) * parameters,
+        weights=weights,
+        gradients=weights,
+        optimizer=moments,
         activations=_activations(run, sizes, phase, world_size=world_size, on_gpu=on_gpu),
-        other=LIBRARIES + 2 * 4 * vocabulary_size(run) * sizes.hidden_size,
+        other=LIBRARIES + copy + 2 * 4 * vocabulary_size(run) * sizes.hidden_size,
     )
 
 
