@@ -75,7 +75,7 @@ class MemoryEstimate:
     optimizer: int
     activations: int
     other: int
-    """Libraries, gradients in the making and, on a CPU, the copy that a checkpoint is written from."""
+    """Libraries, gradients in the making and, on a CPU, the copy that a checkpoint is made of."""
 
     @property
     def total(self) -> int:
