@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from lmtrainer import __version__
-from lmtrainer.commands import export, test
+from lmtrainer.commands import export, segment, test, vocab
 from lmtrainer.contract.arguments import (
     add_launch_arguments,
     add_receive_arguments,
     add_send_arguments,
 )
 
-COMMANDS = MappingProxyType({"test": test, "export": export})
-"""What a user does with a finished run."""
+COMMANDS = MappingProxyType({"test": test, "export": export, "vocab": vocab, "segment": segment})
+"""What a user does before a run, or with a finished one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

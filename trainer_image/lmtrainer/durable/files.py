@@ -59,12 +59,14 @@ def write_new(path: Path, blocks: Iterable[bytes | memoryview]) -> FileFact:
     return FileFact(size=size, sha256=digest.hexdigest())
 
 
-def replace(path: Path, content: str | bytes) -> FileFact:
-    """Write a small file, or put a new one in the place of the old one, durably."""
-    data = content.encode() if isinstance(content, str) else content
+def replace(path: Path, content: str | bytes | Iterable[bytes]) -> FileFact:
+    """Write a file, or put a new one in the place of the old one, durably. A large one comes in
+    blocks."""
+    whole = content.encode() if isinstance(content, str) else content
+    blocks = [whole] if isinstance(whole, bytes) else whole
     beside = path.with_name(f"{LEFTOVER}{path.name}-{secrets.token_hex(6)}")
     try:
-        fact = write_new(beside, [data])
+        fact = write_new(beside, blocks)
         beside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.models.objective import target_logits, to_device
+from lmtrainer.vocab import cutter
 
 MASK = "[MASK]"
 CANDIDATES = 5
@@ -22,7 +23,9 @@ def fill(model: Any, folder: Path, text: str, *, device: torch.device) -> dict[s
     `folder` holds the tokenizer. The form is that of `fill` in evaluation.json.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    ids = np.array(tokenizer(text.replace(MASK, tokenizer.mask_token))["input_ids"], dtype=np.int64)
+    cut = cutter(folder) or str
+    shown = tokenizer.mask_token.join(map(cut, text.split(MASK)))
+    ids = np.array(tokenizer(shown)["input_ids"], dtype=np.int64)
     targets = np.flatnonzero(ids == tokenizer.mask_token_id)
     row = Batch(
         tokens=ids,

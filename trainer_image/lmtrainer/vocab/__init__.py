@@ -3,8 +3,8 @@
 The one room that imports the tokenizers library. Nothing here runs code from a folder.
 """
 
-from lmtrainer.vocab.folder import adopt, adopted_files, save
+from lmtrainer.vocab.folder import adopt, adopted_files, cutter, save
 from lmtrainer.vocab.training import make, train
 from lmtrainer.vocab.vocabulary import Vocabulary, load
 
-__all__ = ["Vocabulary", "adopt", "adopted_files", "load", "make", "save", "train"]
+__all__ = ["Vocabulary", "adopt", "adopted_files", "cutter", "load", "make", "save", "train"]

@@ -7,7 +7,7 @@ vocab.txt and know no longest sequence (checked with transformers 5.23).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,8 @@ from tokenizers import Tokenizer
 from lmtrainer.config.tokenizer import TokenizerTraining
 from lmtrainer.durable import building, make_folder, read_small, write_manifest, write_new
 from lmtrainer.faults import UserError
+from lmtrainer.text.segmenters import find
+from lmtrainer.vocab import older
 from lmtrainer.vocab.specials import SPECIALS, marks_of
 from lmtrainer.vocab.wordpiece import from_vocabulary
 
@@ -74,15 +76,17 @@ def save(
 
 
 def adopted_files(source: Path) -> tuple[Path, ...]:
-    """What `adopt` reads of a folder: vocab.txt only where there is no tokenizer.json."""
-    main = TOKENIZER_FILE if (source / TOKENIZER_FILE).is_file() else VOCAB_FILE
-    paths = (source / name for name in (main, CONFIG_FILE, MAP_FILE))
-    return tuple(path for path in paths if path.is_file())
+    """What `adopt` reads of a folder: older forms only where there is no tokenizer.json."""
+    mains = (source / name for name in (TOKENIZER_FILE, VOCAB_FILE))
+    main = next((path for path in mains if path.is_file()), None)
+    named = (source / name for name in (CONFIG_FILE, MAP_FILE))
+    beside = tuple(path for path in named if path.is_file())
+    return ((main,) if main else older.files_in(source)) + beside
 
 
 def adopt(source: Path, folder: Path, *, max_length: int, fingerprint: str) -> str:
-    """Take over a tokenizer from another folder: its tokenizer.json unchanged, or made of BERT's
-    vocab.txt, and what else AutoTokenizer needs, but no code. Returns the sha256 of the manifest;
+    """Take over a tokenizer from another folder: its tokenizer.json unchanged, or made of an older
+    form, and what else AutoTokenizer needs, but no code. Returns the sha256 of the manifest;
     UserError if there is none or it is damaged."""
     tokenizer = read(source)
     config = _document(source / CONFIG_FILE)
@@ -96,16 +100,21 @@ def adopt(source: Path, folder: Path, *, max_length: int, fingerprint: str) -> s
     path = source / TOKENIZER_FILE
     if path.is_file():
         return _write(folder, path.read_bytes(), config, fingerprint)
-    config = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, **config}
+    if (source / VOCAB_FILE).is_file():
+        config = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, **config}
+    else:
+        config = {**config, "tokenizer_class": "PreTrainedTokenizerFast"}
     return _write(folder, tokenizer.to_str(pretty=True).encode(), config, fingerprint)
 
 
 def read(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder, out of tokenizer.json, or BERT's out of vocab.txt; no code from
-    the folder is run. UserError if there is none or it is damaged."""
+    """The tokenizer in a folder, out of tokenizer.json, or of the files of an older form; no code
+    from the folder is run. UserError if there is none or it is damaged."""
     path = folder / TOKENIZER_FILE
     if not path.is_file() and (folder / VOCAB_FILE).is_file():
         return _from_lines(folder)
+    if not path.is_file() and older.files_in(folder):
+        return older.read(folder)
     if not path.is_file():
         raise UserError(
             f"tokenizer: {folder} has no {TOKENIZER_FILE}; "
@@ -142,10 +151,11 @@ def special_tokens(folder: Path, tokenizer: Tokenizer) -> dict[str, str]:
     return found
 
 
-def segmenter_of(folder: Path) -> str | None:
-    """What cuts text into words before the tokenizer in `folder` reads it."""
+def cutter(folder: Path) -> Callable[[str], str] | None:
+    """What cuts text into words before the tokenizer in `folder` reads it, if anything does.
+    UserError if it is not installed."""
     name = _document(folder / CONFIG_FILE).get(SEGMENTER)
-    return name if isinstance(name, str) else None
+    return find(name) if isinstance(name, str) else None
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from tokenizers.trainers import BpeTrainer, WordLevelTrainer
 
 from lmtrainer.config.tokenizer import TokenizerTraining, TokenizerType
 from lmtrainer.text.segmenters import find
-from lmtrainer.vocab import unigram
 from lmtrainer.vocab.folder import save
 from lmtrainer.vocab.pipeline import WORDS, finish, marked, wrapped, written
 from lmtrainer.vocab.specials import (
@@ -37,13 +36,7 @@ def make(
 ) -> str:
     """Train a tokenizer and write its folder (`vocab.folder.save`). For a unigram SentencePiece's
     own model lies beside it. Returns the sha256 of the manifest."""
-    files: dict[str, bytes] = {}
-    if settings.type == "unigram":
-        model = unigram.train_model(settings, texts)
-        tokenizer = unigram.converted(model, settings)
-        files[unigram.MODEL_FILE] = model
-    else:
-        tokenizer = train(settings, texts)
+    tokenizer, files = _TRAINED[_type_of(settings)](settings, texts)
     return save(
         tokenizer, settings, folder, max_length=max_length, fingerprint=fingerprint, files=files
     )
@@ -52,12 +45,24 @@ def make(
 def train(settings: TokenizerTraining, texts: Texts) -> Tokenizer:
     """Train a tokenizer of the settings' type and size. Equal texts give equal tokenizers.
     UserError if the settings do not fit the text."""
+    return _TRAINED[_type_of(settings)](settings, texts)[0]
+
+
+def _type_of(settings: TokenizerTraining) -> TokenizerType:
     assert settings.type is not None, "the settings must be resolved"
-    return _TRAINED[settings.type](settings, texts)
+    return settings.type
 
 
-def _unigram(settings: TokenizerTraining, texts: Texts) -> Tokenizer:
-    return unigram.converted(unigram.train_model(settings, texts), settings)
+Trained = tuple[Tokenizer, Mapping[str, bytes]]
+"""A tokenizer, and what shall lie beside it."""
+
+
+def _unigram(settings: TokenizerTraining, texts: Texts) -> Trained:
+    # Only who trains one needs SentencePiece.
+    from lmtrainer.vocab import unigram
+
+    model = unigram.train_model(settings, texts)
+    return unigram.converted(model, settings), {unigram.MODEL_FILE: model}
 
 
 def _byte_bpe(settings: TokenizerTraining, texts: Texts) -> Tokenizer:
@@ -119,12 +124,17 @@ def _words(settings: TokenizerTraining, texts: Texts) -> Iterator[str]:
     return map(find(settings.segmenter), texts("train tokenizer"))
 
 
-_Train = Callable[[TokenizerTraining, Texts], Tokenizer]
-_TRAINED: Mapping[TokenizerType, _Train] = MappingProxyType(
+def _alone(
+    trained: Callable[[TokenizerTraining, Texts], Tokenizer],
+) -> Callable[[TokenizerTraining, Texts], Trained]:
+    return lambda settings, texts: (trained(settings, texts), {})
+
+
+_TRAINED: Mapping[TokenizerType, Callable[[TokenizerTraining, Texts], Trained]] = MappingProxyType(
     {
-        "wordpiece": train_wordpiece,
-        "bytebpe": _byte_bpe,
+        "wordpiece": _alone(train_wordpiece),
+        "bytebpe": _alone(_byte_bpe),
         "unigram": _unigram,
-        "wordlevel": _word_level,
+        "wordlevel": _alone(_word_level),
     }
 )

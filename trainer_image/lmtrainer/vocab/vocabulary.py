@@ -15,9 +15,8 @@ from tokenizers import Tokenizer, models
 
 from lmtrainer.config.model import Objective
 from lmtrainer.faults import UserError
-from lmtrainer.text.segmenters import find
 from lmtrainer.vocab.chunks import chunk_encoder, encode_whole
-from lmtrainer.vocab.folder import read, segmenter_of, special_tokens
+from lmtrainer.vocab.folder import cutter, read, special_tokens
 from lmtrainer.vocab.specials import NEWLINE, SPACE
 
 NEEDED: dict[Objective, tuple[str, ...]] = {"mlm": ("cls", "sep", "mask"), "clm": ("eos",)}
@@ -85,15 +84,14 @@ def load(folder: Path) -> Vocabulary:
         special_ids=np.array(sorted(special), dtype=np.int64),
         regular_ids=np.array(sorted(set(ids.values()) - special), dtype=np.int64),
         continues=_continues(tokenizer, ids),
-        encode=_cut_first(encode, segmenter_of(folder)),
+        encode=_cut_first(encode, cutter(folder)),
     )
 
 
-def _cut_first(encode: Encode, segmenter: str | None) -> Encode:
+def _cut_first(encode: Encode, cut: Callable[[str], str] | None) -> Encode:
     """Texts are cut into words by a segmenter before they are encoded, where there is one."""
-    if segmenter is None:
+    if cut is None:
         return encode
-    cut = find(segmenter)
     return lambda texts: encode([cut(text) for text in texts])
 
 
