@@ -60,7 +60,7 @@ ROWS = {
     ),
     "15": (
         {"spec.objective": "clm"},
-        'spec.objective: bert trains mlm (got "clm"); use mlm',
+        'spec.objective: bert trains mlm or mlm+nsp (got "clm"); use mlm or mlm+nsp',
     ),
     "16": (
         {"spec.phases[0].globalBatchSize": 30},

@@ -34,7 +34,7 @@ def run_of(kind: str, vocabulary: int | None = None, **fields) -> RunConfig:
 def model_of(run: RunConfig) -> nn.Module:
     size = run.tokenizer.train.vocab_size
     vocabulary = Vocabulary(size=size, pad=1, unk=0, cls=2, sep=3, mask=4, eos=3)
-    return build(run.model.type, run.model.architecture(), vocabulary, seed=0)
+    return build(run.model.type, run.model.architecture(), vocabulary, seed=0, pairs=run.has_pairs)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,14 @@ def test_other_widths_and_vocabularies_are_counted_exactly():
         with torch.device("meta"):
             counted = sum(parameter.numel() for parameter in model_of(run).parameters())
         assert parameter_count(run) == counted
+
+
+@pytest.mark.parametrize("kind", ["bert", "groupbert"])
+def test_the_head_for_pairs_of_sentences_is_counted(kind):
+    run = run_of(kind, model={"type": kind, "preset": "tiny"}, objective="mlm+nsp")
+    with torch.device("meta"):
+        model = model_of(run)
+    assert parameter_count(run) == sum(parameter.numel() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "groupbert", "gpt2"])

@@ -67,7 +67,7 @@ def test_the_trainer_gets_its_part_and_nothing_of_pods():
     spec = spec_of({"spec.evaluate": {"everySteps": 5, "resources": {"limits": {"cpu": 1}}}})
     run = spec.run()
     assert type(run) is RunConfig
-    assert document(run)["evaluate"] == {"everySteps": 5, "fill": []}
+    assert document(run)["evaluate"] == {"everySteps": 5, "onlyMlm": False, "fill": []}
     assert parse(RunConfig, document(run)) == run
     assert spec.evaluate.resources.limits["cpu"] == "1"
 

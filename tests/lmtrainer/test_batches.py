@@ -8,6 +8,7 @@ import pytest
 
 from lmtrainer.dataset import EvaluationRows, TrainingRows, open_prepared, prepare, training_steps
 from lmtrainer.dataset.batches import steps_of
+from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.text.sources import expand
 
 LENGTH = 24
@@ -214,7 +215,7 @@ def test_epochs_become_steps(make):
             {"steps": None, "epochs": 0.001, "globalBatchSize": 10},
         ]
     )
-    assert [steps_of(phase, 101) for phase in run.phases] == [7, 21, 3, 1]
+    assert [steps_of(phase, Epochs((101,))) for phase in run.phases] == [7, 21, 3, 1]
 
 
 def test_longer_sequences_make_fewer_samples_and_steps(make):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.order import Order, deal
 from lmtrainer.dataset.schedule import even
 
@@ -20,22 +21,24 @@ def stream(order, steps):
 @given(samples=st.integers(1, 50), batch=st.integers(1, 120), seed=st.integers(0, 2**63 - 1))
 def test_every_epoch_has_every_sample_once(samples, batch, seed):
     steps = -(-3 * samples // batch)
-    numbers, epochs = stream(Order(seed, 0, samples, even(batch)), range(steps))
+    numbers, epochs = stream(Order(seed, 0, Epochs((samples,)), even(batch)), range(steps))
     for epoch in range(3):
         assert sorted(numbers[epochs == epoch]) == list(range(samples))
     assert (np.diff(epochs) >= 0).all()
 
 
 def test_a_step_is_the_same_whatever_was_asked_before():
-    order = Order(7, 1, 1000, even(64))
+    order = Order(7, 1, Epochs((1000,)), even(64))
     first = [order.at(step)[0].tolist() for step in range(50)]
-    again = [Order(7, 1, 1000, even(64)).at(step)[0].tolist() for step in reversed(range(50))]
+    again = [
+        Order(7, 1, Epochs((1000,)), even(64)).at(step)[0].tolist() for step in reversed(range(50))
+    ]
     assert first == again[::-1]
 
 
 def test_seed_phase_and_epoch_each_change_the_order():
     def epoch(seed, phase, number):
-        numbers, _ = Order(seed, phase, 500, even(500)).at(number)
+        numbers, _ = Order(seed, phase, Epochs((500,)), even(500)).at(number)
         return tuple(numbers)
 
     orders = [epoch(*key) for key in itertools.product((1, 2), (0, 1), (0, 1))]
@@ -43,7 +46,7 @@ def test_seed_phase_and_epoch_each_change_the_order():
 
 
 def test_the_shuffle_is_fair():
-    places = np.array([Order(seed, 0, 10, even(10)).at(0)[0] for seed in range(4000)])
+    places = np.array([Order(seed, 0, Epochs((10,)), even(10)).at(0)[0] for seed in range(4000)])
     for number in range(10):
         share = (places == number).mean(axis=0)
         assert np.abs(share - 0.1).max() < 0.025

@@ -23,6 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import AutoTokenizer
 
 from lmtrainer.config.architecture import Architecture
+from lmtrainer.config.run import EvaluateConfig
 from lmtrainer.contract.reports import Position
 from lmtrainer.dataset import EvaluationRows, open_prepared
 from lmtrainer.dataset.batches import EVALUATION_TOKENS, Batch
@@ -134,7 +135,7 @@ def test_row_115_masked_accuracy_equals_a_count_by_hand() -> None:
         targets=np.concatenate([p + b for p, b in zip(places, begins, strict=True)]),
         labels=np.concatenate(labels),
     )
-    run: Any = types.SimpleNamespace(precision="fp32")
+    run: Any = types.SimpleNamespace(precision="fp32", evaluate=EvaluateConfig())
     totals = measure(model, [row], run, ALONE, np.zeros(40))
     assert 0 < hits < count
     assert (totals.correct, totals.predictions) == (hits, count)

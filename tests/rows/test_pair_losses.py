@@ -101,12 +101,13 @@ def stepped(rows: list[Batch]) -> tuple[StepResult, list[torch.Tensor]]:
     plain = {
         "data": {"train": ["a.txt"]},
         "model": {"type": "bert"},
+        "objective": "mlm+nsp",
         "phases": [{"name": "main", "steps": 10}],
         "output": {"to": "out"},
     }
     run = resolve(parse(RunConfig, plain), precision="fp32", threads=1)
     model = build.build("bert", SIZES, WORDS, seed=3, pairs=True)
-    engine = Engine(model, run, ALONE, phase_index=0, pairs=True)
+    engine = Engine(model, run, ALONE, phase_index=0)
     result = engine.step(rows, step=0, learning_rate=1e-2, stop=False)
     return result, [p.detach() for p in model.parameters()]
 

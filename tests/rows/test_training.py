@@ -12,6 +12,7 @@ import torch
 from lmtrainer.config import RunConfig, parse
 from lmtrainer.config.phase import Phase, batch_mistakes, batch_shape
 from lmtrainer.dataset.batches import Batch, steps_of
+from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.order import Order
 from lmtrainer.dataset.schedule import batches_of
 from lmtrainer.models.memory import spare
@@ -66,8 +67,8 @@ def test_row_076_the_batch_grows_with_the_epochs() -> None:
     """Lightning's accumulate_grad_batches {0: 1, 1: 2, 3: 4} of a batch of 8."""
     schedule = [{"epoch": 1, "globalBatchSize": 16}, {"epoch": 3, "globalBatchSize": 32}]
     phase = phase_of(epochs=4, globalBatchSize=8, batchSchedule=schedule)
-    order = Order(7, 0, 100, batches_of(phase, 100))
-    steps = steps_of(phase, 100)
+    order = Order(7, 0, Epochs((100,)), batches_of(phase, Epochs((100,))))
+    steps = steps_of(phase, Epochs((100,)))
     drawn = [order.at(step) for step in range(steps)]
     begins = np.cumsum([0, *(len(numbers) for numbers, _ in drawn)])
     for begin, (numbers, _) in zip(begins, drawn, strict=False):

@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     MASKS = 3
     EVALUATION = 5
     SENTENCES = 16
+    PAIRS = 8
 
 
 def derive(*parts: int) -> int:

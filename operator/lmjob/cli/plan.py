@@ -85,7 +85,8 @@ def _head(plan: JobPlan, first: PhaseOutline) -> Iterator[Sequence[str]]:
     count = f", {first.memory.parameters:,} parameters" if first.memory else ""
     yield "job", f"{plan.job.namespace}/{plan.job.name}"
     yield "image", plan.image or "the operator's default"
-    yield "model", f"{name}{count}, objective {run.objective}"
+    objectives = dict.fromkeys(run.objective_of(phase) for phase in run.phases)
+    yield "model", f"{name}{count}, objective {', then '.join(objectives)}"
     yield "precision", f"{run.precision}; threads of a process: {run.threads_per_process}"
     yield "output", run.output.to
     yield "claims", ", ".join(claims) or "none"

@@ -16,7 +16,7 @@ from lmtrainer.config.architecture import (
 )
 from lmtrainer.config.data import BY_LINE, DataConfig, ValidationConfig
 from lmtrainer.config.mistakes import Mistake
-from lmtrainer.config.model import OBJECTIVES, ModelConfig
+from lmtrainer.config.model import OBJECTIVES, TRAINABLE, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.run import EvaluateConfig, MaskingConfig, OutputConfig, RunConfig
@@ -46,6 +46,8 @@ _SIZES = literal(
 _NAMES = literal({family: list(presets) for family, presets in PRESETS.items()})
 _NAMES_TOLD = literal({family: ", ".join(presets) for family, presets in PRESETS.items()})
 _OBJECTIVES = literal(dict(OBJECTIVES))
+_TRAINABLE = literal({family: list(objectives) for family, objectives in TRAINABLE.items()})
+_TRAINABLE_TOLD = literal({family: " or ".join(all_) for family, all_ in TRAINABLE.items()})
 
 
 def _size(model: str, key: str, index: int) -> str:
@@ -145,12 +147,19 @@ def _run() -> tuple[Cel, ...]:
     first = f"self.phases.map(p, {length} > {limit}).indexOf(true)"
     too_long = "[%d].sequenceLength: is more than the model's maxPositions %d; lower it or raise "
     fits = f"{_OBJECTIVES}[self.model.type]"
+    told_fits = f"{_TRAINABLE_TOLD}[self.model.type]"
     family = "self.model.type"
     return (
         Cel(
-            f"!has(self.objective) || !has({family}) || self.objective == {fits}",
-            expression=said("%s trains %s; use %s, or leave it out", family, fits, fits),
+            f"!has(self.objective) || !has({family}) || self.objective in {_TRAINABLE}[{family}]",
+            expression=said("%s trains %s; use that, or leave it out", family, told_fits),
             field="objective",
+        ),
+        Cel(
+            f"!has({family}) || self.phases.all(p, !has(p.objective)"
+            f" || p.objective in {_TRAINABLE}[{family}])",
+            expression=said("an objective that %s does not train; use %s", family, told_fits),
+            field="phases",
         ),
         Cel(
             f"!{_from_scratch('self.model')} || self.phases.all(p, {length} <= {limit})",

@@ -10,7 +10,11 @@ from typing import Any
 from lmtrainer.config import RunConfig
 from lmtrainer.contract.output import EVALUATION_FILE
 
-_LOADER = {"mlm": "AutoModelForMaskedLM", "clm": "AutoModelForCausalLM"}
+_LOADER = {
+    "mlm": "AutoModelForMaskedLM",
+    "mlm+nsp": "AutoModelForPreTraining",
+    "clm": "AutoModelForCausalLM",
+}
 
 
 def result_lines(output: Path, run: RunConfig) -> Iterator[str]:
@@ -23,7 +27,8 @@ def result_lines(output: Path, run: RunConfig) -> Iterator[str]:
         yield f"loss curve       {_near(curve)}"
     model = output / str(found.get("model", "model"))
     yield f"model            {_near(model)}"
-    loader = _LOADER.get(run.objective or "mlm", "AutoModel")
+    objective = "mlm+nsp" if run.has_pairs else run.objective
+    loader = _LOADER.get(objective or "mlm", "AutoModel")
     yield "load it with"
     yield f"  from transformers import {loader}, AutoTokenizer"
     yield f'  model = {loader}.from_pretrained("{_near(model)}")'
@@ -37,6 +42,9 @@ def _figures(found: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(unigram, int | float):
             beside = f"   (unigram baseline {unigram:,.1f})"
         yield f"perplexity       {perplexity:,.1f}{beside}"
+    follows = found.get("nspAccuracy")
+    if isinstance(follows, int | float):
+        yield f"pairs right      {follows:.1%}   ({found.get('pairs', 0):,} pairs of sentences)"
     accuracy, predictions = found.get("accuracy"), found.get("predictions")
     if isinstance(accuracy, int | float):
         of = f"   ({predictions:,} predictions)" if isinstance(predictions, int) else ""

@@ -20,12 +20,22 @@ from lmtrainer.config.mistakes import Mistake, close_word, show
 from lmtrainer.config.schema import setting
 from lmtrainer.config.sources import location_mistakes
 
-Objective = Literal["mlm", "clm"]
+Objective = Literal["mlm", "mlm+nsp", "clm"]
 
 OBJECTIVES: Mapping[ModelType, Objective] = MappingProxyType(
     {"bert": "mlm", "roberta": "mlm", "groupbert": "mlm", "gpt2": "clm"}
 )
-"""What each family is trained for."""
+"""What each family is trained for, if nothing else is said."""
+
+TRAINABLE: Mapping[ModelType, tuple[Objective, ...]] = MappingProxyType(
+    {
+        "bert": ("mlm", "mlm+nsp"),
+        "roberta": ("mlm",),
+        "groupbert": ("mlm", "mlm+nsp"),
+        "gpt2": ("clm",),
+    }
+)
+"""What each family can be trained for; `mlm+nsp` needs its two kinds of segments."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lmtrainer.config.mistakes import Mistake
+from lmtrainer.config.model import Objective
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.schema import required, setting
 
@@ -38,6 +39,7 @@ class Phase:
     epochs: float | None = setting(
         None, "passes over the training text, instead of steps", above=0, maximum=1_000_000
     )
+    objective: Objective | None = setting(None, "instead of the job's")
     sequence_length: int = setting(
         128, "longest sequence, special tokens included", minimum=4, maximum=1_048_576
     )

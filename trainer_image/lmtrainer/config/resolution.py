@@ -16,6 +16,7 @@ from lmtrainer.config.architecture import (
 )
 from lmtrainer.config.model import OBJECTIVES, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
+from lmtrainer.config.pairs import PairsConfig
 from lmtrainer.config.phase import Phase, warmup_steps
 from lmtrainer.config.precision import LossScaleConfig, Precision, loss_scale_type
 from lmtrainer.config.run import ResolvedRun, RunConfig, config_hash
@@ -57,6 +58,7 @@ def resolve(config: RunConfig, *, precision: Precision, threads: int) -> Resolve
         optimizer=_optimizer(config.optimizer),
         tokenizer=_tokenizer(config.tokenizer, config.model.type),
         model=_model(config.model),
+        pairs=(config.pairs or PairsConfig()) if config.has_pairs else config.pairs,
         phases=tuple(_phase(phase) for phase in config.phases),
     )
     values = {f.name: getattr(filled, f.name) for f in dataclasses.fields(RunConfig)}

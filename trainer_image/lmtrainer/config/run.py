@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lmtrainer.config.data import INSTEAD, OF_ONE_OBJECTIVE, DataConfig
+from lmtrainer.config.data import DataConfig
 from lmtrainer.config.divergence import DivergenceConfig
 from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.model import OBJECTIVES, ModelConfig, Objective
+from lmtrainer.config.objectives import objective_mistakes, pair_mistakes, sequence_mistakes
 from lmtrainer.config.optimizer import OptimizerConfig
+from lmtrainer.config.pairs import PairsConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.precision import LossScaleConfig, Precision
 from lmtrainer.config.schema import document, required, setting
@@ -39,6 +41,9 @@ class MaskingConfig:
         0.1, "of those, the share shown as a random token", minimum=0, maximum=1
     )
     whole_words: bool = setting(False, "hide words whole, never a part of one")
+    max_predictions: int | Literal["auto"] | None = setting(
+        None, "most of a sequence; auto: what chance seldom exceeds", minimum=1
+    )
 
     def mistakes(self) -> Iterator[Mistake]:
         if self.masked + self.random > 1:
@@ -54,6 +59,7 @@ class EvaluateConfig:
     every_steps: int | None = setting(
         None, "evaluate each so many steps; left out, only at the end", minimum=1
     )
+    only_mlm: bool = setting(False, "of mlm+nsp measure the masked tokens alone")
     fill: tuple[str, ...] = setting(
         tuple, "sentences with [MASK] that the trained model fills in", max_items=100
     )
@@ -121,6 +127,7 @@ class RunConfig:
     model: ModelConfig = required("the model", way_out="give model.type, such as bert")
     objective: Objective | None = setting(None, "left out, clm for gpt2, else mlm")
     masking: MaskingConfig = setting(MaskingConfig, "masks of the mlm objective")
+    pairs: PairsConfig | None = setting(None, "pairs of sentences of the mlm+nsp objective")
     phases: tuple[Phase, ...] = required(
         "phases of training, in order",
         min_items=1,
@@ -138,7 +145,7 @@ class RunConfig:
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from self._objective_mistakes()
-        yield from self._sequence_mistakes()
+        yield from self._tokenized_mistakes()
         yield from self._length_mistakes()
         yield from self._fill_mistakes()
         names = [phase.name for phase in self.phases]
@@ -147,38 +154,32 @@ class RunConfig:
                 way_out = "checkpoints carry the name: give each phase its own"
                 yield Mistake(f"phases[{index}].name", show(name), "is used twice", way_out)
 
-    def _objective_mistakes(self) -> Iterator[Mistake]:
-        if self.model.type is None or self.objective in (None, OBJECTIVES[self.model.type]):
-            return
-        fits = OBJECTIVES[self.model.type]
-        yield Mistake(
-            "objective",
-            f'"{self.objective}"',
-            f"{self.model.type} trains {fits}",
-            f"use {fits}, or leave it out",
-            about=("model.type",),
-        )
+    def objective_of(self, phase: Phase) -> Objective:
+        """What a phase trains: its own objective, the job's, or the family's."""
+        assert self.model.type is not None
+        return phase.objective or self.objective or OBJECTIVES[self.model.type]
 
-    def _sequence_mistakes(self) -> Iterator[Mistake]:
-        """Some ways to cut text are those of one objective alone."""
+    @property
+    def has_pairs(self) -> bool:
+        """Does any phase train on pairs of sentences?"""
+        return any(self.objective_of(phase) == "mlm+nsp" for phase in self.phases)
+
+    def _objective_mistakes(self) -> Iterator[Mistake]:
+        if self.model.type is None:
+            return
+        yield from objective_mistakes(self.model.type, self.objective, self.phases)
+        yield from sequence_mistakes(self.model.type, self.data)
+        objectives = [self.objective_of(phase) for phase in self.phases]
+        yield from pair_mistakes(self.data, self.phases, objectives)
+
+    def _tokenized_mistakes(self) -> Iterator[Mistake]:
         if self.data.tokenized and self.tokenizer.from_ is None:
             rule = "needs the tokenizer that made the ids"
             about = ("tokenizer.from",)
             yield Mistake("data.tokenized", "true", rule, "give tokenizer.from", about=about)
-        sequences = self.data.sequences or ""
-        needed = OF_ONE_OBJECTIVE.get(sequences)
-        if needed is None or self.model.type is None or OBJECTIVES[self.model.type] == needed:
-            return
-        yield Mistake(
-            "data.sequences",
-            show(sequences),
-            f"is for {needed}, and {self.model.type} trains {OBJECTIVES[self.model.type]}",
-            f"use {INSTEAD[sequences]}",
-            about=("model.type",),
-        )
 
     def _fill_mistakes(self) -> Iterator[Mistake]:
-        if self.evaluate.fill and self.model.type and OBJECTIVES[self.model.type] != "mlm":
+        if self.evaluate.fill and self.model.type and OBJECTIVES[self.model.type] == "clm":
             yield Mistake(
                 "evaluate.fill",
                 show(self.evaluate.fill),

@@ -8,8 +8,12 @@
     store      the files, and how they are read
     cutting    the ways to cut text into stretches
     samples    which stretch of text is which example
+    pairing    which two stretches of text are a pair of sentences
+    pairs      tables of those on the disk
+    epochs     passes over the text, one after the other
     order      which examples a step has, and which process computes which
     masking    what is hidden
+    packing    examples as rows: sequences or pairs
     summary    what it all comes to, for people
     batches    all of that as rows for the model
 

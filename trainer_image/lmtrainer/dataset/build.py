@@ -83,7 +83,8 @@ def fingerprint_of(inputs: Inputs) -> str:
             "seed": corpus.seed if corpus.share is not None else None,
             "tokenizer": _tokenizer_described(inputs),
             "maxLength": _max_length(run),
-            "objective": run.objective,
+            "objective": "clm" if run.objective == "clm" else "mlm",
+            **({"sentences": True} if run.has_pairs else {}),
             "aroundDocuments": _around_documents(run),
         }
     )
@@ -111,10 +112,16 @@ def build(inputs: Inputs, home: Path, mark: str) -> None:
     never_predicted = inputs.run.objective != "clm"
     with (
         building(home / DATASET) as beside,
-        Writer(beside, vocabulary.size, opener=opener, terminator=terminator) as writer,
+        Writer(
+            beside,
+            vocabulary.size,
+            opener=opener,
+            terminator=terminator,
+            sentences=inputs.run.has_pairs,
+        ) as writer,
     ):
         text = pieces(inputs.corpus, on_read=inputs.reading("encode text"))
-        encode(text, vocabulary, writer)
+        encode(text, vocabulary, writer, sentences=inputs.run.has_pairs)
         _check_unchanged(inputs)
         writer.seal(
             fingerprint=mark,

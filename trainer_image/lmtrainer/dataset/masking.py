@@ -8,6 +8,7 @@ share on average.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +24,23 @@ _LAST = np.uint64(2**64 - 1)
 @dataclass(frozen=True, eq=False)
 class Stretches:
     """The text in a packed row: stretch i lies at row[places[i]] and has sizes[i] tokens, which
-    are those from starts[i] on in their split. keys[i] is the key of its masks."""
+    are those from starts[i] on in their split. keys[i] is the key of its masks. Of pairs, the text
+    jumps by jumps[i] places behind the first firsts[i] tokens."""
 
     places: NDArray[np.int64]
     sizes: NDArray[np.int64]
     starts: NDArray[np.int64]
     keys: NDArray[np.uint64]
+    firsts: NDArray[np.int64] | None = None
+    jumps: NDArray[np.int64] | None = None
+
+    def counters(self, grid: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[stretches, tokens] Where in its split each token stands. `grid` [tokens] or [stretches,
+        tokens] counts them from 0 in each stretch."""
+        found: NDArray[np.int64] = self.starts[:, None] + grid
+        if self.firsts is None or self.jumps is None:
+            return found
+        return np.where(grid < self.firsts[:, None], found, found + self.jumps[:, None])
 
 
 def mask(
@@ -36,25 +48,31 @@ def mask(
     stretches: Stretches,
     masking: MaskingConfig,
     vocabulary: Vocabulary,
+    most: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Choose what to predict and hide it, in place, in a packed row [T].
 
     Returns the places to predict, ascending, and the ids that stood there, both [M]. Special tokens
-    are never chosen. The same stretch with the same key gets the same masks in any row.
+    are never chosen. The same stretch with the same key gets the same masks in any row. With `most`
+    no sequence gets more than that, nor, of whole words, more than its share.
     """
     grid = np.arange(stretches.sizes.max(initial=0))
     inside = grid < stretches.sizes[:, None]
     places = np.where(inside, stretches.places[:, None] + grid, 0)
     candidates = inside & ~np.isin(row, vocabulary.special_ids)[places]
-    counters = stretches.starts[:, None] + grid
+    counters = stretches.counters(grid)
+    budget = _budget(candidates, masking.share, most)
     if masking.whole_words:
         begins = _word_begins(row[places], vocabulary)
-        hashes = bits(stretches.keys[:, None], stretches.starts[:, None] + begins)
-        coins = uniform(bits(stretches.keys, 3), stretches.starts)
-        chosen = _lowest_words(candidates, hashes, coins, masking.share)
+        hashes = bits(stretches.keys[:, None], stretches.counters(begins))
+        if most is None:
+            coins = uniform(bits(stretches.keys, 3), stretches.starts)
+            chosen = _lowest_words(candidates, hashes, coins, budget)
+        else:
+            chosen = _words_that_fit(candidates, hashes, budget)
     else:
         hashes = bits(stretches.keys[:, None], counters)
-        chosen = _lowest(candidates, hashes, masking.share)
+        chosen = _lowest(candidates, hashes, budget)
     targets = places[chosen]
     labels = row[targets]
     which = np.nonzero(chosen)[0]
@@ -62,26 +80,39 @@ def mask(
     return targets, labels
 
 
+def capped(length: int, share: float) -> int:
+    """Most tokens to predict of a sequence of `length`, if each were drawn by itself: mean and two
+    standard deviations, in whole sixteens (the cap of optimum-graphcore): 32 of 128, 96 of 512."""
+    likely = share * length + 2 * math.sqrt(length * share * (1 - share))
+    return min(length, 16 * math.ceil(likely / 16))
+
+
+def most_predictions(masking: MaskingConfig, length: int) -> int | None:
+    """The configured cap for sequences of `length`, None for none."""
+    if masking.max_predictions == "auto":
+        return capped(length, masking.share)
+    return masking.max_predictions
+
+
 def _lowest(
-    candidates: NDArray[np.bool_], hashes: NDArray[np.uint64], share: float
+    candidates: NDArray[np.bool_], hashes: NDArray[np.uint64], budget: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """In each line, the share of the candidates with the lowest hashes; at least one, if any."""
+    """In each line, as many of the candidates as it may have, those with the lowest hashes."""
     if not hashes.shape[1]:
         return candidates
-    return candidates & (hashes <= _limit(candidates, hashes, _budget(candidates, share)))
+    return candidates & (hashes <= _limit(candidates, hashes, budget))
 
 
 def _lowest_words(
     candidates: NDArray[np.bool_],
     hashes: NDArray[np.uint64],
     coins: NDArray[np.float64],
-    share: float,
+    budget: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """The same with words, whose tokens have one hash. The last word is often too long: it is taken
     as often as makes the share come out on average, and always if it is the first."""
     if not hashes.shape[1]:
         return candidates
-    budget = _budget(candidates, share)
     limit = _limit(candidates, hashes, budget)
     below, last = candidates & (hashes < limit), candidates & (hashes == limit)
     taken = below.sum(axis=1)
@@ -90,9 +121,33 @@ def _lowest_words(
     return chosen
 
 
-def _budget(candidates: NDArray[np.bool_], share: float) -> NDArray[np.int64]:
+def _words_that_fit(
+    candidates: NDArray[np.bool_], hashes: NDArray[np.uint64], budget: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Words in the order of their hashes; one that would be too many is passed over, as
+    google-research/bert does it."""
+    keys = np.where(candidates, hashes, _LAST)
+    order = np.argsort(keys, axis=1, kind="stable")
+    ranked = np.take_along_axis(keys, order, axis=1)
+    chosen = np.zeros_like(candidates)
+    left = budget.copy()
+    lines = np.arange(len(left))
+    place = np.zeros_like(left)
+    while len(lines):
+        here = ranked[lines, place]
+        end = (ranked[lines] <= here[:, None]).sum(axis=1)
+        fits = (end - place <= left[lines]) & (here != _LAST)
+        left[lines[fits]] -= (end - place)[fits]
+        chosen[lines[fits]] |= keys[lines[fits]] == here[fits, None]
+        more = (end < keys.shape[1]) & (here != _LAST) & (left[lines] > 0)
+        lines, place = lines[more], end[more]
+    return chosen & candidates
+
+
+def _budget(candidates: NDArray[np.bool_], share: float, most: int | None) -> NDArray[np.int64]:
+    """Tokens to predict in each line, one at least."""
     found: NDArray[np.int64] = np.rint(share * candidates.sum(axis=1)).astype(np.int64)
-    return np.maximum(found, 1)
+    return np.clip(found, 1, most)
 
 
 def _limit(

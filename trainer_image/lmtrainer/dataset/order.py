@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.schedule import Batches
 from lmtrainer.randomness import Purpose, bits, derive
 
@@ -23,8 +24,7 @@ class Order:
 
     seed: int
     phase_index: int
-    samples: int
-    """In an epoch."""
+    epochs: Epochs
     batches: Batches
     """How many of them a step takes, over all processes."""
 
@@ -32,17 +32,18 @@ class Order:
         """Numbers of the samples of a step (from 0) and the epoch of each. [batch], [batch]."""
         begin, size = self.batches.at(step)
         places = np.arange(begin, begin + size)
-        epochs, places = np.divmod(places, self.samples)
+        epochs, places = self.epochs.of(places)
         numbers = np.empty_like(places)
         for epoch in np.unique(epochs):
             key = derive(self.seed, Purpose.ORDER, self.phase_index, int(epoch))
             here = epochs == epoch
-            numbers[here] = permutation(key, self.samples)[places[here]]
+            order = permutation(key, self.epochs.size(int(epoch)))
+            numbers[here] = order[places[here]] + self.epochs.first(int(epoch))
         return numbers, epochs
 
     def epoch(self, step: int) -> int:
         """The epoch in which a step begins."""
-        return self.batches.at(step)[0] // self.samples
+        return int(self.epochs.of(np.array([self.batches.at(step)[0]]))[0][0])
 
 
 @functools.lru_cache(maxsize=2)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lmtrainer import vocab
 from lmtrainer.config import RunConfig
-from lmtrainer.dataset import summary
+from lmtrainer.dataset import pairs, summary
 from lmtrainer.dataset.build import Progress, build, find_inputs, fingerprint_of, is_built
 from lmtrainer.dataset.home import (
     DATASET,
@@ -58,6 +58,8 @@ class Prepared:
     validation: Tokens
     counts: NDArray[np.int64]
     """How often each id occurs in the training split [vocabulary]."""
+    pairs: Mapping[pairs.Table, pairs.Pairs]
+    """Pairs of sentences of both splits, where a phase trains on them."""
 
     def tokens(self, split: Split) -> Tokens:
         return self.train if split == "train" else self.validation
@@ -85,6 +87,7 @@ def prepare(
             stack.enter_context(alone(home, lambda: progress("wait for another run", 0, None)))
         if not is_built(home, mark):
             build(inputs, home, mark)
+        pairs.build(run, home, progress)
         if home != output:
             _copy_tokenizer(home, output)
     sha256 = sha256_of(home / DATASET / MANIFEST_FILE)
@@ -92,7 +95,7 @@ def prepare(
     prepared = open_prepared(run, output, claims)
     _check_enough(prepared, run)
     splits: dict[Split, Tokens] = {split: prepared.tokens(split) for split in SPLITS}
-    found = summary.summary(splits, run)
+    found = summary.summary(splits, run, prepared.pairs)
     summary.write(output, found)
     for line in summary.lines(found):
         tell(line)
@@ -130,6 +133,7 @@ def _open(run: RunConfig, tokenizer: Path, dataset: Path, pointer: Pointer) -> P
         train=open_split(dataset, "train"),
         validation=open_split(dataset, "validation"),
         counts=open_counts(dataset),
+        pairs=pairs.open_tables(run, dataset.parent),
     )
 
 
@@ -143,6 +147,8 @@ def _copy_tokenizer(home: Path, output: Path) -> None:
 def _check_enough(prepared: Prepared, run: RunConfig) -> None:
     tokens = len(prepared.train)
     for index, phase in enumerate(run.phases):
+        if run.objective_of(phase) == "mlm+nsp":
+            continue  # was checked when they were paired
         cut = cut_of(run, phase)
         if tokens < phase.sequence_length or not len(samples(prepared.train.offsets, cut)):
             raise UserError(

@@ -69,11 +69,10 @@ class Samples:
 
 def cut_of(run: RunConfig, phase: Phase, split: Split = "train") -> Cut:
     """How a phase of a resolved run cuts the text of a split."""
-    assert run.objective is not None, "the plan resolves it"
     data = run.data
     return Cut(
         phase.sequence_length,
-        run.objective,
+        run.objective_of(phase),
         data.sequences or "documents",
         data.long_sentences or "split",
         data.max_sequences if split == "train" else data.validation.max_sequences,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lmtrainer.config.phase import Phase
+from lmtrainer.dataset.epochs import Epochs
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,17 @@ def even(batch: int) -> Batches:
     return Batches((Stretch(0, 0, batch),))
 
 
-def batches_of(phase: Phase, samples: int) -> Batches:
-    """The steps of a phase over so many samples. A size begins with the first step that begins in
+def batches_of(phase: Phase, epochs: Epochs) -> Batches:
+    """The steps of a phase. A size begins with the first step that begins in
     its epoch: a step that reaches into it keeps the size before."""
     changes = [(change.epoch, change.global_batch_size) for change in phase.batch_schedule]
-    return Batches(tuple(_stretches(phase.global_batch_size, changes, samples)))
+    return Batches(tuple(_stretches(phase.global_batch_size, changes, epochs)))
 
 
-def _stretches(batch: int, changes: Sequence[tuple[int, int]], samples: int) -> Iterator[Stretch]:
+def _stretches(batch: int, changes: Sequence[tuple[int, int]], epochs: Epochs) -> Iterator[Stretch]:
     here = Stretch(0, 0, batch)
     for epoch, size in changes:
-        steps = here.steps_to(epoch * samples)
+        steps = here.steps_to(epochs.begin(epoch))
         if steps:
             yield here
         here = Stretch(here.step + steps, here.place + steps * here.batch, size)

@@ -103,6 +103,19 @@ class Tokens:
             out[: len(part)] = part
             start, out, index = start + len(part), out[len(part) :], index + 1
 
+    def copy_all(
+        self,
+        starts: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        places: NDArray[np.int64],
+        row: NDArray[np.int64],
+    ) -> None:
+        """Copy stretch i, `sizes[i]` ids from position `starts[i]` on, to row[places[i]]."""
+        for start, size, place in zip(
+            starts.tolist(), sizes.tolist(), places.tolist(), strict=True
+        ):
+            self.copy(start, row[place : place + size])
+
 
 def facts_of(manifest: Manifest) -> Facts:
     """The facts of a dataset's manifest; DamagedError if it is of something else or of a newer

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lmtrainer.config import RunConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.dataset.cutting import long_sentences
+from lmtrainer.dataset.pairs import Pairs, Table, of_passes
 from lmtrainer.dataset.samples import cut_of, samples
 from lmtrainer.dataset.store import Tokens
 from lmtrainer.durable import replace
@@ -23,9 +26,12 @@ from lmtrainer.text.split import SPLITS, Split
 SUMMARY_FILE = "dataset.json"
 
 
-def summary(splits: dict[Split, Tokens], run: RunConfig) -> dict[str, Any]:
+def summary(
+    splits: dict[Split, Tokens], run: RunConfig, tables: Mapping[Table, Pairs]
+) -> dict[str, Any]:
     """Documents and tokens of each split; for each phase how many sequences they make, how many
-    tokens are in none of them, and what was cut off, split or dropped."""
+    tokens are in none of them, and what was cut off, split or dropped; of pairs how many each pass
+    has, and which share of them is random."""
     return {
         "documents": {split: splits[split].documents for split in SPLITS},
         "tokens": {split: len(splits[split]) for split in SPLITS},
@@ -33,7 +39,12 @@ def summary(splits: dict[Split, Tokens], run: RunConfig) -> dict[str, Any]:
             {
                 "name": phase.name,
                 "sequenceLength": phase.sequence_length,
-                **{split: _of_phase(splits[split], run, phase, split) for split in SPLITS},
+                **{
+                    split: _of_pairs(tables, phase, split)
+                    if run.objective_of(phase) == "mlm+nsp"
+                    else _of_phase(splits[split], run, phase, split)
+                    for split in SPLITS
+                },
             }
             for phase in run.phases
         ],
@@ -55,6 +66,13 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
             if facts.get("longSentences"):
                 what = f"{facts['longSentences']} sentences of more than {facts['longest']} tokens"
                 yield f"{where}: {what}: {facts['longSentencesAre']}"
+
+
+def _of_pairs(tables: Mapping[Table, Pairs], phase: Phase, split: Split) -> dict[str, Any]:
+    found = list(of_passes(tables, split, phase.sequence_length))
+    count = sum(map(len, found))
+    random = sum(int(np.count_nonzero(table["is_random"])) for table in found)
+    return {"pairs": [len(table) for table in found], "randomShare": round(random / count, 4)}
 
 
 def _of_phase(tokens: Tokens, run: RunConfig, phase: Phase, split: Split) -> dict[str, Any]:

@@ -119,6 +119,9 @@ def _data(run: RunConfig, prepared: Prepared) -> Iterator[Row]:
 
 def _results(totals: Totals, results: Mapping[str, Any]) -> Iterator[Row]:
     yield "loss (nats a token)", _number(totals.mean_loss)
+    if totals.pair_accuracy is not None:
+        yield "loss (nats a pair of sentences)", _number(totals.mean_pair_loss)
+        yield "accuracy of pairs of sentences", _number(totals.pair_accuracy)
     yield "perplexity", _number(totals.perplexity)
     yield "perplexity of the unigram", _number(totals.unigram_perplexity)
     yield "accuracy of the first choice", _number(totals.accuracy)

@@ -34,11 +34,16 @@ def write(output: Path, totals: Totals, metrics: Iterable[Mapping[str, Any]]) ->
 
 def held_out(totals: Totals) -> dict[str, float]:
     """A measurement under the names that it has in metrics.jsonl."""
-    return {
-        "heldOutLoss": totals.mean_loss,
+    found = {
+        "heldOutLoss": totals.joint_loss,
         "heldOutPerplexity": totals.perplexity,
         "heldOutAccuracy": totals.accuracy,
     }
+    if totals.pair_accuracy is not None:
+        found["heldOutMlmLoss"] = totals.mean_loss
+        found["heldOutNspLoss"] = totals.mean_pair_loss
+        found["heldOutNspAccuracy"] = totals.pair_accuracy
+    return found
 
 
 def _training(metrics: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -63,9 +68,14 @@ def _training(metrics: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _evaluation(totals: Totals) -> dict[str, Any]:
     values = {
-        "eval_loss": totals.mean_loss,
+        "eval_loss": totals.joint_loss,
         "eval_accuracy": totals.accuracy,
         "eval_predictions": int(totals.predictions),
         "perplexity": totals.perplexity,
     }
+    if totals.pair_accuracy is not None:
+        values["eval_mlm_loss"] = totals.mean_loss
+        values["eval_nsp_loss"] = totals.mean_pair_loss
+        values["eval_nsp_accuracy"] = totals.pair_accuracy
+        values["eval_pairs"] = int(totals.pairs)
     return {name: value if math.isfinite(value) else None for name, value in values.items()}

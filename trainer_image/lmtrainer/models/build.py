@@ -48,6 +48,7 @@ _PAIR_CLASSES: dict[ModelType, type[PreTrainedModel]] = {
     "groupbert": GroupBertForPreTraining,
 }
 """Of families that learn of pairs of sentences, too."""
+_PAIRED = "ForPreTraining"
 
 
 def build(
@@ -65,7 +66,7 @@ def build(
     config._attn_implementation = PACKED
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return (_PAIR_CLASSES if pairs else _CLASSES)[kind](config)
+        return _class(kind, pairs=pairs)(_named(config, kind, pairs=pairs))
 
 
 def from_folder(  # noqa: PLR0913 - words that say what they are, each with a default
@@ -76,11 +77,12 @@ def from_folder(  # noqa: PLR0913 - words that say what they are, each with a de
     resize: bool = False,
     habits: Mapping[str, object] = MappingProxyType({}),
     seed: int = 0,
-    pairs: bool = False,
+    pairs: bool | None = None,
 ) -> Any:
     """The model that lies in `folder`, in float32, whatever it was saved in; nothing of the folder
     is run. `resize`: the tokens that the tokenizer has more of get new embeddings, out of `seed`.
     `habits` (`ArchitectureChanges.habits`) are what it shall do otherwise than it was saved.
+    `pairs`: with a head for pairs of sentences; None: if it was saved with one.
 
     Raises UserError if it is of another family, has fewer embeddings than the tokenizer has ids, or
     lacks weights of the body; weights of the head that are missing begin afresh, and are told.
@@ -102,15 +104,28 @@ def from_folder(  # noqa: PLR0913 - words that say what they are, each with a de
             "choose the tokenizer that the model was trained with, "
             "or set model.resizeEmbeddings: true"
         )
+    if pairs is None:
+        pairs = _PAIRED in (config.architectures or [""])[0]
     for name, value in habits.items():
         for word in _HABITS[kind][name]:
             setattr(config, word, value)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = saved.load((_PAIR_CLASSES if pairs else _CLASSES)[kind], folder, config)
+        _named(config, kind, pairs=pairs)
+        model = saved.load(_class(kind, pairs=pairs), folder, config)
         if config.vocab_size < wanted:
             model.resize_token_embeddings(wanted)
     return model
+
+
+def _class(kind: ModelType, *, pairs: bool) -> type[PreTrainedModel]:
+    return (_PAIR_CLASSES if pairs else _CLASSES)[kind]
+
+
+def _named(config: PretrainedConfig, kind: ModelType, *, pairs: bool) -> PretrainedConfig:
+    """With the name of the class, as whoever loads the model wants it."""
+    config.architectures = [_class(kind, pairs=pairs).__name__]
+    return config
 
 
 def _make_ready() -> None:

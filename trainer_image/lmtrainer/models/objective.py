@@ -48,11 +48,12 @@ def to_device(batch: Batch, device: torch.device) -> DeviceBatch:
         move(batch.targets),
         move(batch.labels),
     )
-    if batch.segments is None or batch.pair_labels is None:
+    if batch.segments is not None:
+        row = row._replace(segments=move(batch.segments)[None])
+    if batch.pair_labels is None:
         return row
     lengths = torch.tensor(batch.lengths)
     return row._replace(
-        segments=move(batch.segments)[None],
         starts=(lengths.cumsum(0) - lengths).to(device, non_blocking=True),
         pair_labels=move(batch.pair_labels),
     )

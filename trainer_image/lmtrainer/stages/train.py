@@ -139,9 +139,16 @@ def _model(context: StageContext, prepared: Prepared, resumed: Checkpoint | None
             resize=run.model.resize_embeddings,
             habits=run.model.config.habits(),
             seed=run.seed,
+            pairs=run.has_pairs,
         )
     else:
-        model = build.build(kind, run.model.architecture(), prepared.vocabulary, seed=run.seed)
+        model = build.build(
+            kind,
+            run.model.architecture(),
+            prepared.vocabulary,
+            seed=run.seed,
+            pairs=run.has_pairs,
+        )
     shorten(model, run)
     if resumed is not None:
         model.load_state_dict(checkpoint.load_weights(resumed))

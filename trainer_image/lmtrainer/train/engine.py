@@ -71,21 +71,12 @@ class EngineState:
 class Engine:
     """The model of a run with the optimizer of one phase."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        run: RunConfig,
-        world: World,
-        *,
-        phase_index: int,
-        pairs: bool = False,
-    ) -> None:
-        """`pairs`: the rows will be of pairs of sentences."""
+    def __init__(self, model: nn.Module, run: RunConfig, world: World, *, phase_index: int) -> None:
         self.model = model
         self.world = world
         self._run = run
         self._phase_index = phase_index
-        self._pairs = pairs
+        self._pairs = run.objective_of(run.phases[phase_index]) == "mlm+nsp"
         for parameter in pair_parameters(model):
             parameter.requires_grad_(self._pairs)  # else they would wait for a gradient for ever
         spare(model, run)
@@ -208,6 +199,6 @@ def _expected_targets(run: RunConfig, phase: Phase) -> float:
     users of other trainers know it: a power of two, by which nothing is rounded. 1 if unscaled."""
     if run.loss_scale.type == "none":
         return 1.0
-    share = run.masking.share if run.objective != "clm" else 1.0
+    share = run.masking.share if run.objective_of(phase) != "clm" else 1.0
     targets = phase.global_batch_size * phase.sequence_length * share
     return float(2.0 ** round(math.log2(targets)))

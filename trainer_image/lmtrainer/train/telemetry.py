@@ -64,6 +64,7 @@ class Telemetry:
             targets=result.targets,
             seconds=round(seconds, 6),
             **_of_scale(result),
+            **_parts(result),
         )
         done = self._progress.done + 1
         left = (self._progress.total or done) - done
@@ -136,3 +137,14 @@ def _of_scale(result: StepResult) -> dict[str, float | int]:
     if result.loss_scale == 1.0:
         return {}
     return {"lossScale": result.loss_scale, "skipped": int(result.skipped)}
+
+
+def _parts(result: StepResult) -> dict[str, float]:
+    """The parts of a joint loss, under the names that they have in metrics.jsonl."""
+    if result.pairs is None:
+        return {}
+    return {
+        "mlmLoss": result.pairs.words_loss,
+        "nspLoss": result.pairs.loss,
+        "nspAccuracy": result.pairs.accuracy,
+    }

@@ -19,7 +19,11 @@ from lmtrainer.vocab.chunks import chunk_encoder, encode_whole
 from lmtrainer.vocab.folder import cutter, read, special_tokens
 from lmtrainer.vocab.specials import NEWLINE, SPACE
 
-NEEDED: dict[Objective, tuple[str, ...]] = {"mlm": ("cls", "sep", "mask"), "clm": ("eos",)}
+NEEDED: dict[Objective, tuple[str, ...]] = {
+    "mlm": ("cls", "sep", "mask"),
+    "mlm+nsp": ("cls", "sep", "mask"),
+    "clm": ("eos",),
+}
 """Special tokens without which an objective cannot be trained."""
 
 Encode = Callable[[Sequence[str]], list[NDArray[np.uint32]]]

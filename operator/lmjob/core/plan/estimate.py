@@ -1,8 +1,8 @@
 """How much memory a process of the training group needs, from the sizes alone.
 
-Parameters are exact for the models that the trainer builds (transformers' BertForMaskedLM and
-GPT2LMHeadModel, output projection tied to the embeddings). Training keeps, in float32, weights (4
-bytes a parameter), gradients (4) and AdamW's two moments (8).
+Parameters are exact for the models that the trainer builds (transformers' BertForMaskedLM,
+BertForPreTraining and GPT2LMHeadModel, output projection tied to the embeddings). Training keeps,
+in float32, weights (4 bytes a parameter), gradients (4) and AdamW's two moments (8).
 
 Activations are what the forward pass saves for the backward pass. The count per token and layer,
 with hidden size h and intermediate size m (after Korthikanti et al. 2022, arXiv 2205.05198, section
@@ -121,6 +121,8 @@ def parameter_count(run: RunConfig) -> int:
         token_types = h + ROBERTA_POSITIONS * h
     if run.model.type == "groupbert":
         shared += norm  # behind the last layer
+    if run.has_pairs:
+        shared += (h * h + h) + (2 * h + 2)  # the pooler, and the head for pairs of sentences
     return shared + token_types + transform + output_bias
 
 
@@ -188,7 +190,7 @@ def _short(run: RunConfig) -> bool:
 
 def _head_bytes(run: RunConfig, sizes: Architecture, tokens: int) -> int:
     """Of the positions to predict: the masked share of the tokens, or all of them."""
-    masked = run.objective == "mlm"
+    masked = run.objective != "clm"
     targets = round(tokens * run.masking.share) if masked else tokens
     transform = 16 * sizes.hidden_size if masked else 4 * sizes.hidden_size
     kept = 4 * sizes.hidden_size * targets if run.loss_chunks > 1 else 0

@@ -1,0 +1,183 @@
+"""Rows 100, 101 and 113 to 115: phases of other lengths and objectives, and what is measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM
+
+from lmtrainer.checkpoint import State
+from lmtrainer.contract.reports import Position
+from lmtrainer.dataset import EvaluationRows, TrainingRows, open_prepared
+from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
+from lmtrainer.models import build
+from lmtrainer.models.objective import scores, to_device
+from lmtrainer.parallel.world import World
+from lmtrainer.train.engine import Engine
+from lmtrainer.train.state import put_back_moments, take
+from tests.rows.small_run import carry_out, metrics, run_of
+from tests.rows.test_pairs import documents
+
+CPU = torch.device("cpu")
+PHASES = [
+    {
+        "name": "pairs",
+        "steps": 4,
+        "sequenceLength": 24,
+        "globalBatchSize": 4,
+        "objective": "mlm+nsp",
+        "learningRate": 0.01,
+    },
+    {"name": "words", "steps": 3, "sequenceLength": 32, "globalBatchSize": 4, "objective": "mlm"},
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a phase of pairs and one without."""
+    return carried_out(tmp_path_factory.mktemp("phases"), phases=PHASES)
+
+
+def settings(folder: Path, **fields: Any) -> dict[str, Any]:
+    text = folder / "sentences.txt"
+    text.write_text(documents())
+    return {"data": {"train": [str(text)]}, **fields}
+
+
+def carried_out(folder: Path, **fields: Any) -> Path:
+    torch.set_num_threads(1)
+    return carry_out(folder, **settings(folder, **fields))
+
+
+def test_row_100_a_phase_begins_at_step_0_with_the_weights_before_it_and_runs_all_its_steps(
+    finished: Path,
+) -> None:
+    trained = [row for row in metrics(finished) if "loss" in row]
+    assert [(row["phaseIndex"], row["step"]) for row in trained] == [
+        *((0, step) for step in (1, 2, 3, 4)),
+        *((1, step) for step in (1, 2, 3)),
+    ]
+    checkpoints = sorted(finished.glob("checkpoints/*"))
+    states = [json.loads((path / "state.json").read_text()) for path in checkpoints]
+    ends = {(s["position"]["phaseIndex"], s["position"]["step"]) for s in states}
+    assert {(0, 4), (1, 3)} <= ends
+    (before,) = [
+        path
+        for path, state in zip(checkpoints, states, strict=True)
+        if (state["position"]["phaseIndex"], state["position"]["step"]) == (0, 4)
+    ]
+    engine, rows = second_phase(finished, build.from_folder("bert", before))
+    result = engine.step(rows.micro_batches(0, 0, 1), step=0, learning_rate=0, stop=False)
+    assert result.loss == pytest.approx(trained[4]["loss"], abs=1e-6)
+    assert result.gradient_norm == pytest.approx(trained[4]["gradientNorm"], rel=1e-5)
+    assert result.pairs is None
+
+
+def second_phase(finished: Path, model: Any) -> tuple[Engine, TrainingRows]:
+    run = run_of(finished.parent, **settings(finished.parent, phases=PHASES))
+    prepared = open_prepared(run, finished, {})
+    engine = Engine(model, run, World(0, 0, 1, CPU), phase_index=1)
+    return engine, TrainingRows(prepared, run, 1)
+
+
+def test_row_103_a_phase_without_pairs_goes_on_where_it_was_after_one_with_them(
+    finished: Path,
+) -> None:
+    def step(engine: Engine, rows: TrainingRows, number: int) -> None:
+        micro = rows.micro_batches(number, 0, 1)
+        engine.step(micro, step=number, learning_rate=0.01, stop=False)
+
+    engine, rows = second_phase(finished, build.from_folder("bert", finished / "model"))
+    step(engine, rows, 0)
+    state = State(
+        position=Position(phase_index=1, step=1, phase="words"),
+        job_uid="a",
+        attempt=1,
+        config_hash="c" * 64,
+        world_size=1,
+        tokens_seen=1,
+    )
+    snapshot = take(engine, engine.model, state)
+    moments = {name: tensor.clone() for name, tensor in snapshot.optimizer.items()}
+    saved = {name: tensor.clone() for name, tensor in snapshot.weights.items()}
+    assert not any("pooler" in name for name in moments)
+    again, _ = second_phase(finished, build.from_folder("bert", finished / "model"))
+    again.model.load_state_dict(saved)
+    put_back_moments(again, moments, steps=1)
+    for one in (engine, again):
+        step(one, rows, 1)
+    for mine, theirs in zip(engine.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_row_113_measuring_masked_tokens_alone_is_the_masked_part_of_measuring_both(
+    tmp_path: Path,
+) -> None:
+    both = carried_out(tmp_path, objective="mlm+nsp")
+    found = json.loads((both / "evaluation.json").read_text())
+    run = run_of(tmp_path, **settings(tmp_path, objective="mlm+nsp", evaluate={"onlyMlm": True}))
+    prepared = open_prepared(run, both, {})
+    model = build.from_folder("bert", both / "model")
+    rows = EvaluationRows(prepared, run, 1).rows(0, 1)
+    alone = measure(model, rows, run, World(0, 0, 1, CPU), unigram_losses(prepared.counts))
+    assert (alone.pairs, alone.pair_accuracy) == (0, None)
+    assert alone.mean_loss == pytest.approx(found["mlmLoss"], abs=1e-6)
+    assert alone.perplexity == pytest.approx(found["perplexity"], rel=1e-6)
+    assert alone.accuracy == pytest.approx(found["accuracy"])
+    results = json.loads((both / "all_results.json").read_text())
+    # Row 114: what is reported is the sum of both parts, in every file.
+    total = results["eval_mlm_loss"] + results["eval_nsp_loss"]
+    assert results["eval_loss"] == pytest.approx(total, abs=1e-9)
+    assert found["loss"] == pytest.approx(found["mlmLoss"] + found["nspLoss"], abs=1e-9)
+    assert 0 <= results["eval_nsp_accuracy"] <= 1
+    assert results["eval_pairs"] == sum(
+        len(r.lengths) for r in EvaluationRows(prepared, run, 1).rows(0, 1)
+    )
+    for row in metrics(both):
+        if "loss" in row:
+            assert row["mlmLoss"] + row["nspLoss"] == pytest.approx(row["loss"], abs=1e-9)
+            assert row["nspAccuracy"] in {0.0, 0.25, 0.5, 0.75, 1.0}
+        if "heldOutLoss" in row:
+            parts = row["heldOutMlmLoss"] + row["heldOutNspLoss"]
+            assert row["heldOutLoss"] == pytest.approx(parts, abs=1e-9)
+
+
+def test_rows_114_and_115_accuracies_are_those_that_are_counted_by_hand(finished: Path) -> None:
+    folder = finished.parent
+    run = run_of(folder, **settings(folder, phases=PHASES))
+    prepared = open_prepared(run, finished, {})
+    model = build.from_folder("bert", finished / "model").eval()
+    rows = list(EvaluationRows(prepared, run, 0).rows(0, 1))
+    found = measure(model, rows, run, World(0, 0, 1, CPU), unigram_losses(prepared.counts))
+    right = pairs = words = labels = 0
+    with torch.inference_mode():
+        for row in rows:
+            said = scores(model, to_device(row, CPU))
+            assert said.pairs is not None and row.pair_labels is not None
+            right += sum(
+                int(a) == b for a, b in zip(said.pairs.argmax(-1), row.pair_labels, strict=True)
+            )
+            words += sum(
+                int(a) == b for a, b in zip(said.words.argmax(-1), row.labels, strict=True)
+            )
+            pairs, labels = pairs + len(row.pair_labels), labels + len(row.labels)
+    assert found == Totals(found.loss, found.baseline, words, labels, found.pair_loss, right, pairs)
+
+
+def test_the_head_for_pairs_waits_while_words_alone_are_trained(finished: Path) -> None:
+    (before,) = finished.glob("checkpoints/0-pairs-step-00000004")
+    old, new = (load_file(path / "model.safetensors") for path in (before, finished / "model"))
+    for name in ("bert.pooler.dense.weight", "cls.seq_relationship.bias"):
+        assert torch.equal(old[name], new[name])
+    assert not torch.equal(old["bert.pooler.dense.weight"], torch.zeros(16, 16))
+    body = "bert.encoder.layer.0.output.dense.weight"
+    assert not torch.equal(old[body], new[body])
+    assert json.loads((finished / "model/config.json").read_text())["architectures"] == [
+        "BertForPreTraining"
+    ]
+    AutoModelForMaskedLM.from_pretrained(finished / "model")
