@@ -154,6 +154,7 @@ EVERY_FIELD = changed(
             "biasCorrection": True,
             "clipNorm": 0,
         },
+        "spec.hangSeconds": 600,
         "spec.divergence": {"maxRollbacks": 2, "spikeDeviations": 8},
         "spec.checkpoint": {"everySteps": 100, "keep": 3, "resume": "auto"},
         "spec.output.tensorboard": False,

@@ -47,6 +47,7 @@ def test_any_failed_replica_ends_the_attempt(plan_of, replica, name):
         (ExitType.USER_ERROR, "UserError"),
         (ExitType.DISK_FULL, "DiskFull"),
         (ExitType.KILLED, "RankKilled"),
+        (ExitType.HUNG, "RankHung"),
         (ExitType.FENCED, "Fenced"),
         (ExitType.RENDEZVOUS_FAILED, "RendezvousFailed"),
         (ExitType.INTERRUPTED, "Interrupted"),

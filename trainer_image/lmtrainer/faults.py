@@ -23,6 +23,18 @@ class RendezvousError(Exception):
     """The group did not form in time, or its store went away."""
 
 
+class PeerLostError(Exception):
+    """Another rank does not answer."""
+
+
+class HungRankError(Exception):
+    """A rank of this node does not go on."""
+
+    def __init__(self, message: str, *, rank: int) -> None:
+        super().__init__(message)
+        self.rank = rank
+
+
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 
@@ -33,6 +45,8 @@ def exit_type(error: BaseException) -> ExitType:
         FencedError: ExitType.FENCED,
         InterruptedRunError: ExitType.INTERRUPTED,
         RendezvousError: ExitType.RENDEZVOUS_FAILED,
+        PeerLostError: ExitType.PEER_LOST,
+        HungRankError: ExitType.HUNG,
     }
     for kind, found in by_class.items():
         if isinstance(error, kind):

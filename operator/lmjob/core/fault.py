@@ -15,6 +15,7 @@ FaultReason = Literal[
     "DiskFull",
     "RankFailed",
     "RankKilled",
+    "RankHung",
     "NoCompletionRecord",
     "NodeLost",
     "ReplicaDeleted",

@@ -16,6 +16,7 @@ _WAYS_OUT: Mapping[FaultReason, str] = {
     "DiskFull": "make room; the checkpoints that were saved before are intact",
     "StartupTimeout": "see the log; raise startup.timeoutSeconds if it only needs longer",
     "Fenced": "another run works in the output folder: wait for it, or choose another output.to",
+    "RankHung": "the message tells where it stood; hangSeconds sets how long is too long",
     "RankKilled": "see the log; signal 9 often means that the machine was out of memory",
 }
 

@@ -1,9 +1,12 @@
 """Which rank's end is the cause, and what the node's end is called."""
 
+import dataclasses
+
 import pytest
 
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.contract.reports import Completion, Failure, Position
+from lmtrainer.launch.stacks import Stack
 from lmtrainer.launch.verdict import Ending, Situation, judge
 
 LEADS = Situation(leads=True)
@@ -49,6 +52,17 @@ def asked(rank, code, at=2.0, asked_at=1.5, sent=(TERM,)):
 def test_the_first_error_is(endings, first, expected):
     exit_type, failure = judge(endings, FOLLOWS)
     assert (failure.rank, exit_type.name) == (first, expected)
+
+
+def test_what_the_others_lost_is_the_one_that_had_to_be_killed():
+    stack = Stack(("a.py:1 read",))
+    killed = asked(1, -KILL, sent=(TERM, KILL))
+    stuck = dataclasses.replace(killed, stack=stack)
+    exit_type, failure = judge([end(0, 72), stuck], FOLLOWS)
+    assert (exit_type.name, failure.rank) == ("HUNG", 1)
+    assert "a.py:1 read" in failure.message
+    waiting = dataclasses.replace(killed, stack=Stack(("torch/distributed/c10d.py:1 all_reduce",)))
+    assert judge([end(0, 72), waiting], FOLLOWS)[0].name == "PEER_LOST"
 
 
 COMPLETE = Completion(manifest_sha256="a")

@@ -135,6 +135,12 @@ class RunConfig:
         way_out="give at least one, such as phases: [{name: main, steps: 9000}]",
     )
     optimizer: OptimizerConfig = setting(OptimizerConfig, "the optimizer")
+    hang_seconds: int | None = setting(
+        None,
+        "silence that ends a rank; left out, 240 in a group, else 1800; 0: never",
+        minimum=0,
+        maximum=1_000_000,
+    )
     divergence: DivergenceConfig = setting(DivergenceConfig, "when the loss goes wrong")
     evaluate: EvaluateConfig = setting(EvaluateConfig, "evaluation")
     checkpoint: CheckpointConfig = setting(CheckpointConfig, "checkpoints")
@@ -220,6 +226,7 @@ _WITHOUT_WEIGHT = (
     "threadsPerProcess",
     "configHash",
     "divergence",
+    "hangSeconds",
     "gradientCheckpointing",
     "lossChunks",
 )

@@ -24,6 +24,8 @@ class ExitType(Enum):
     """A write failed for want of space or by an I/O error; older checkpoints are intact."""
     KILLED = (71, True)
     """A rank was killed by a signal that the launcher did not send."""
+    HUNG = (73, True)
+    """A rank gave no sign of life for too long; the message names it, and where it stood."""
     PEER_LOST = (72, True)
     """A rank ended because another node's rank did."""
 

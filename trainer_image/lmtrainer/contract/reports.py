@@ -45,6 +45,11 @@ def heartbeat_file(rank: int) -> str:
     return f"heartbeat-{rank}"
 
 
+def stack_file(rank: int) -> str:
+    """Where a rank stands, written when the launcher asks; there as soon as a rank can answer."""
+    return f"stack-{rank}.txt"
+
+
 def error_file(rank: int) -> str:
     """First error of a rank, in the format of torch.distributed.elastic."""
     return f"error-{rank}.json"

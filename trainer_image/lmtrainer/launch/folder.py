@@ -21,6 +21,7 @@ _STALE = (
     reports.ANNOUNCEMENT_FILE,
     "heartbeat-*",
     "error-*.json",
+    "stack-*.txt",
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.environment import NodeEnvironment
 from lmtrainer.contract.reports import Failure, Termination
+from lmtrainer.faults import HungRankError
 from lmtrainer.launch.folder import current_progress, read_completion
 from lmtrainer.launch.peers import exit_type_of
 from lmtrainer.launch.verdict import Ending, Situation, judge
@@ -54,4 +55,5 @@ def reason(word: Termination) -> str:
 
 
 def _own_failure(error: BaseException) -> Failure:
-    return Failure(message=str(error), exception=type(error).__name__)
+    rank = error.rank if isinstance(error, HungRankError) else None
+    return Failure(message=str(error), exception=type(error).__name__, rank=rank)

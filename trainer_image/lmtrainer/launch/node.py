@@ -27,7 +27,7 @@ from lmtrainer.contract.environment import DIE_WITH_PARENT, NodeEnvironment, fro
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.contract.reports import Termination
 from lmtrainer.launch import folder as folders
-from lmtrainer.launch import lifeline
+from lmtrainer.launch import hang, lifeline
 from lmtrainer.launch.last_word import reason, termination
 from lmtrainer.launch.membership import Membership
 from lmtrainer.launch.ranks import Ranks
@@ -40,6 +40,8 @@ from lmtrainer.stage import StopRequest
 POLL_SECONDS = 0.05
 FAILURE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL of the ranks that are left when one failed."""
+HANG_SECONDS = 2.0
+"""The same when one hangs: the others wait for it, and have nothing that they could save."""
 DEATH_SECONDS = 10.0
 """How long a process may take to die of SIGKILL; in vain when it hangs in the kernel."""
 PULSE_SECONDS = 10.0
@@ -93,6 +95,7 @@ class _Node:
         self._pulse = time.monotonic()
         self._kill_at: float | None = None
         self._interrupted = False
+        self._patience = 0.0
         self.error: BaseException | None = None
 
     def start(self, run: RunConfig, env: Mapping[str, str]) -> None:
@@ -104,6 +107,8 @@ class _Node:
         if node.world_size > 1:
             self._membership = Membership(node)
         master_port = self._membership.port if self._membership else node.master_port
+        if self._stage == "train":
+            self._patience = hang.limit(run.hang_seconds, node.world_size)
         threads = run.threads_per_process
         self._ranks.prepare(
             env, master_port=master_port, threads=threads if isinstance(threads, int) else None
@@ -176,7 +181,21 @@ class _Node:
         if self._membership is not None and self._membership.fault is not None:
             self.error = self._membership.fault
             return FAILURE_SECONDS
-        return None
+        self.error = self._hang()
+        return HANG_SECONDS if self.error is not None else None
+
+    def _hang(self) -> Exception | None:
+        """A rank that has been silent for too long. Only training gives signs of life all along."""
+        silent = self._ranks.silent(self._patience) if self._patience else {}
+        if not silent:
+            return None
+        node = self._node
+        return hang.verdict(
+            silent,
+            self._ranks.ask_for_stacks(),
+            world_size=node.world_size,
+            everybody=node.nnodes == 1,
+        )
 
     def _routes(self) -> Mapping[str, Callable[[], Answer]]:
         return {

@@ -12,12 +12,13 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.environment import NODE_DIR, from_env
 from lmtrainer.contract.exits import ExitType
-from lmtrainer.launch import lifeline
+from lmtrainer.launch import lifeline, stacks
 from lmtrainer.launch.peers import exit_type_of
 from lmtrainer.launch.rank_environment import LAUNCHER_PID
 from lmtrainer.launch.settings import read_run
@@ -35,6 +36,7 @@ def run_rank(stage: Stage, config_path: str, env: Mapping[str, str]) -> int:
         raise SystemExit("lmtrainer rank: is started by lmtrainer launch only")
     lifeline.die_with(int(env[LAUNCHER_PID]))
     faulthandler.enable()
+    stacks.answer(Path(env[NODE_DIR]), int(env["RANK"]))
     reports = RankReports(env[NODE_DIR], int(env["RANK"]))
     stop = stop_on_signals()
     try:

@@ -23,6 +23,7 @@ from lmtrainer.contract.reports import heartbeat_file
 from lmtrainer.launch.folder import read_error
 from lmtrainer.launch.prefix import follow
 from lmtrainer.launch.rank_environment import LAUNCHER_PID, rank_environment
+from lmtrainer.launch.stacks import ANSWER_SECONDS, SIGNAL, Stack, can_answer, read
 from lmtrainer.launch.verdict import Ending
 from lmtrainer.progress.files import touch
 
@@ -35,7 +36,10 @@ class _Rank:
     rank: int
     process: subprocess.Popen[bytes]
     readers: list[Any]
+    begun: float
+    """Unix time of the sign of life that the launcher gave in its place."""
     sent: set[int] = field(default_factory=set)
+    stack: Stack | None = None
     asked_at: float | None = None
     ending: Ending | None = None
 
@@ -105,8 +109,31 @@ class Ranks:
                 rank.sent.add(signal.SIGTERM)
                 os.kill(rank.process.pid, signal.SIGTERM)  # not reaped, so it is still its pid
 
+    def silent(self, seconds: float) -> dict[int, float]:
+        """Ranks that gave signs of life of their own, and none for so long -> for how long."""
+        now, found = time.time(), {}
+        for rank in self._ranks:
+            path = self._folder / heartbeat_file(rank.rank)
+            if rank.ending is None and path.exists():
+                last = path.stat().st_mtime
+                if last > rank.begun and now - last > seconds:
+                    found[rank.rank] = now - last
+        return found
+
+    def ask_for_stacks(self) -> dict[int, Stack]:
+        """Where the ranks that run stand; takes a second if there is any."""
+        asked = [r for r in self._ranks if r.ending is None and can_answer(self._folder, r.rank)]
+        for rank in asked:
+            os.kill(rank.process.pid, SIGNAL)
+        if asked:
+            time.sleep(ANSWER_SECONDS)
+        for rank in asked:
+            rank.stack = read(self._folder, rank.rank)
+        return {rank.rank: rank.stack or Stack() for rank in self._ranks if rank.ending is None}
+
     def kill(self) -> None:
-        """SIGKILL, to the ranks and all their children."""
+        """SIGKILL, to the ranks and all their children. They are asked where they stand first."""
+        self.ask_for_stacks()
         for rank in self._ranks:
             if rank.ending is None:
                 rank.asked_at = rank.asked_at or time.time()
@@ -121,7 +148,8 @@ class Ranks:
                 reader.join(max(0.0, deadline - time.monotonic()))
 
     def _start(self, rank: int, env: Mapping[str, str]) -> None:
-        touch(self._folder / heartbeat_file(rank))
+        path = self._folder / heartbeat_file(rank)
+        touch(path)
         several = self._node.nproc_per_node > 1
         process = subprocess.Popen(
             self._command,
@@ -133,7 +161,7 @@ class Ranks:
         )
         pairs = ((process.stdout, sys.stdout.buffer), (process.stderr, sys.stderr.buffer))
         readers = [follow(source, to, f"[rank {rank}] ") for source, to in pairs if source]
-        self._ranks.append(_Rank(rank, process, readers))
+        self._ranks.append(_Rank(rank, process, readers, path.stat().st_mtime))
 
     def _ending(self, rank: _Rank, code: int) -> Ending:
         at, message, exception = read_error(self._folder, rank.rank)
@@ -145,6 +173,7 @@ class Ranks:
             exception=exception,
             asked_at=rank.asked_at,
             sent=frozenset(rank.sent),
+            stack=rank.stack,
         )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.contract.reports import Completion, Failure
+from lmtrainer.launch.stacks import Stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,14 @@ class Ending:
     """Unix time at which the launcher asked it to end."""
     sent: frozenset[int] = frozenset()
     """Signals that the launcher sent to it."""
+    stack: Stack | None = None
+    """Where it stood before it was killed; None if it was not asked."""
+
+    @property
+    def hung(self) -> bool:
+        """The launcher had to kill it, and it was not waiting for others."""
+        killed = self.code == -signal.SIGKILL and signal.SIGKILL in self.sent
+        return killed and self.stack is not None and not self.stack.waits
 
     @property
     def exit_type(self) -> ExitType:
@@ -68,6 +77,10 @@ def judge(endings: Sequence[Ending], situation: Situation) -> tuple[ExitType, Fa
     if situation.interrupted:
         return _interrupted(endings, first, situation)
     if first is not None:
+        hung = next((ending for ending in endings if ending.hung), None)
+        if hung is not None and first.exit_type is ExitType.PEER_LOST:
+            # What the others lost was this one.
+            return ExitType.HUNG, describe(hung)
         return first.exit_type, describe(first)
     if situation.fault is not None:
         return situation.fault
@@ -94,7 +107,7 @@ def _interrupted(
     if trouble.code == -signal.SIGKILL and signal.SIGKILL in trouble.sent:
         message = (
             f"rank {trouble.rank} was still running {situation.grace_seconds:g} s after SIGTERM "
-            "and was killed; what it had not saved by then is lost"
+            f"and was killed; what it had not saved by then is lost{_stood(trouble)}"
         )
         failure = dataclasses.replace(failure, message=message)
     return ExitType.INTERRUPTED, failure
@@ -125,7 +138,10 @@ def describe(ending: Ending) -> Failure:
     if killer is not None:
         message = f"rank {ending.rank} was killed by signal {_signal_name(killer)}"
         if killer == signal.SIGKILL:
-            message += "; often the machine or the pod was out of memory"
+            asked = signal.SIGKILL in ending.sent
+            message += (
+                _stood(ending) if asked else "; often the machine or the pod was out of memory"
+            )
     else:
         message = f"rank {ending.rank} exited with code {ending.code}"
     if ending.message:
@@ -139,6 +155,10 @@ def describe(ending: Ending) -> Failure:
         signal=killer,
         exit_code=None if killer is not None else ending.code,
     )
+
+
+def _stood(ending: Ending) -> str:
+    return f"; {ending.stack}" if ending.stack is not None else ""
 
 
 def _signal_name(number: int) -> str:

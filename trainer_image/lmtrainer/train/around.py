@@ -3,10 +3,12 @@ look at the loss. Made by `train.session` for `train.loop`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lmtrainer.contract.reports import Position
 from lmtrainer.dataset import EvaluationRows
+from lmtrainer.dataset.batches import Batch
 from lmtrainer.evaluate.measure import measure, unigram_losses
 from lmtrainer.train.divergence import STEPS, DivergedError
 from lmtrainer.train.engine import Engine, StepResult
@@ -40,10 +42,16 @@ class Around:
 
     def evaluate(self, step: int) -> None:
         world = self._session.world
-        rows = self._evaluation.rows(world.rank, world.world_size)
+        rows = self._alive(self._evaluation.rows(world.rank, world.world_size))
         totals = measure(self._engine.model, rows, self._session.run, world, self._unigram)
         if self._session.leader is not None:
             self._session.leader.telemetry.measured(self._position(step), totals)
+
+    def _alive(self, rows: Iterator[Batch]) -> Iterator[Batch]:
+        """Give a sign of life at each row."""
+        for row in rows:
+            self._session.context.reports.heartbeat()
+            yield row
 
     def save(self, step: int, *, wait: bool) -> None:
         session = self._session

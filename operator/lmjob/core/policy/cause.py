@@ -9,7 +9,7 @@ from lmjob.core.fault import Fault, FaultReason
 _STRENGTH: tuple[tuple[FaultReason, ...], ...] = (
     ("UserError",),
     ("DiskFull",),
-    ("RankKilled", "NoCompletionRecord"),
+    ("RankKilled", "RankHung", "NoCompletionRecord"),
     ("RankFailed",),
     ("NodeLost", "ReplicaDeleted", "UnexpectedReplica", "StartupTimeout"),
     ("Fenced", "RendezvousFailed"),

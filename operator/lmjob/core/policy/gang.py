@@ -17,13 +17,20 @@ _REASONS: dict[ExitType, FaultReason] = {
     ExitType.DISK_FULL: "DiskFull",
     ExitType.FAILED: "RankFailed",
     ExitType.KILLED: "RankKilled",
+    ExitType.HUNG: "RankHung",
     ExitType.FENCED: "Fenced",
     ExitType.RENDEZVOUS_FAILED: "RendezvousFailed",
     ExitType.INTERRUPTED: "Interrupted",
     ExitType.PEER_LOST: "PeerLost",
 }
 
-_OWN_FAULTS = (ExitType.USER_ERROR, ExitType.DISK_FULL, ExitType.FAILED, ExitType.KILLED)
+_OWN_FAULTS = (
+    ExitType.USER_ERROR,
+    ExitType.DISK_FULL,
+    ExitType.FAILED,
+    ExitType.KILLED,
+    ExitType.HUNG,
+)
 
 
 def faults(memory: Memory, seen: Seen, now: float) -> tuple[Fault, ...]:
