@@ -11,6 +11,7 @@ from typing import Any
 from lmtrainer import vocab
 from lmtrainer.config import RunConfig, fingerprint
 from lmtrainer.config.schema import document
+from lmtrainer.dataset import agreement
 from lmtrainer.dataset.encode import encode
 from lmtrainer.dataset.home import DATASET, TOKENIZER
 from lmtrainer.dataset.store import FORMAT, facts_of
@@ -62,9 +63,15 @@ class Inputs:
 
 
 def find_inputs(run: RunConfig, claims: Mapping[str, str], progress: Progress) -> Inputs:
-    """UserError if a location names nothing."""
+    """UserError if a location names nothing, or if the tokenizer or a phase does not fit the model
+    that training starts from."""
     source = run.tokenizer.from_
     tokenizer = None if source is None else folder(source, claims, "tokenizer.from")
+    if run.model.from_ is not None:
+        model = folder(run.model.from_, claims, "model.from")
+        agreement.check_lengths(run, model)
+        if tokenizer is not None:
+            agreement.check_special_ids(vocab.load(tokenizer), model)
     corpus = find(run.data, run.seed, claims)
     return Inputs(run, corpus, tokenizer, progress, _stamps(corpus))
 

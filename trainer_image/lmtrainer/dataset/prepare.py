@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lmtrainer import vocab
 from lmtrainer.config import RunConfig
-from lmtrainer.dataset import pairs, summary
+from lmtrainer.dataset import agreement, pairs, summary
 from lmtrainer.dataset.build import Progress, build, find_inputs, fingerprint_of, is_built
 from lmtrainer.dataset.home import (
     DATASET,
@@ -40,6 +40,7 @@ from lmtrainer.durable import (
     verify_manifest,
 )
 from lmtrainer.faults import UserError
+from lmtrainer.text.sources import folder
 from lmtrainer.text.split import SPLITS, Split
 from lmtrainer.vocab import Vocabulary
 
@@ -108,11 +109,15 @@ def open_prepared(run: RunConfig, output: Path, claims: Mapping[str, str]) -> Pr
     pointer = read_pointer(output)
     home = home_of(run, output, claims, pointer.fingerprint)
     try:
-        return _open(run, output / TOKENIZER, home / DATASET, pointer)
+        prepared = _open(run, output / TOKENIZER, home / DATASET, pointer)
     except DamagedError as fault:
         raise UserError(
             f"the dataset in {home} is damaged: {fault}; start the job again to prepare it anew"
         ) from fault
+    if run.model.from_ is not None:
+        model = folder(run.model.from_, claims, "model.from")
+        agreement.check_special_ids(prepared.vocabulary, model)
+    return prepared
 
 
 def _open(run: RunConfig, tokenizer: Path, dataset: Path, pointer: Pointer) -> Prepared:

@@ -197,8 +197,9 @@ def _gpt2(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
         attn_pdrop=sizes.attention_dropout,
         layer_norm_epsilon=sizes.layer_norm_epsilon,
         initializer_range=sizes.initializer_range,
-        bos_token_id=vocabulary.eos,
+        bos_token_id=vocabulary.eos if vocabulary.bos is None else vocabulary.bos,
         eos_token_id=vocabulary.eos,
+        pad_token_id=vocabulary.pad,
     )
 
 

@@ -43,6 +43,7 @@ class Vocabulary:
     mask: int | None = None
     pad: int | None = None
     unk: int | None = None
+    bos: int | None = None
     eos: int | None = None
     line_break: int | None = None
     """Stands between two lines, where the tokenizer has a token for it."""
@@ -55,9 +56,14 @@ class Vocabulary:
     encode: Encode = _no_tokenizer
     """Ids of each text, uint32, without added special tokens: those of the tokenizers library."""
 
+    def id_of(self, role: str) -> int | None:
+        """Of a special token; None if the tokenizer does not have it."""
+        found: int | None = getattr(self, role)
+        return found
+
     def require(self, objective: Objective) -> None:
         """UserError if a special token is missing that the objective needs."""
-        missing = [role for role in NEEDED[objective] if getattr(self, role) is None]
+        missing = [role for role in NEEDED[objective] if self.id_of(role) is None]
         if missing:
             raise UserError(
                 f"tokenizer: has no {', '.join(missing)} token, which {objective} needs; "
@@ -83,6 +89,7 @@ def load(folder: Path) -> Vocabulary:
         mask=roles.get("mask"),
         pad=roles.get("pad"),
         unk=roles.get("unk"),
+        bos=roles.get("bos"),
         eos=roles.get("eos"),
         line_break=next((ids[token] for token in LINE_BREAKS if token in ids), None),
         special_ids=np.array(sorted(special), dtype=np.int64),
