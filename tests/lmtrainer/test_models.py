@@ -31,6 +31,7 @@ class Words:
 
     size = 50
     pad = 0
+    bos = 1
     eos = 1
     cls = 2
     sep = 3
