@@ -88,6 +88,7 @@ EVERY_FIELD = changed(
             "textColumn": "body",
             "keepLineBreaks": True,
             "tokenized": False,
+            "processes": 2,
             "cache": "pvc://corpus/cache",
         },
         "spec.tokenizer": {

@@ -239,7 +239,8 @@ def identity(config: RunConfig) -> dict[str, Any]:
     kept = document(config)
     for name in _WITHOUT_WEIGHT:
         kept.pop(name, None)
-    kept["data"].pop("cache", None)
+    for name in ("cache", "processes"):
+        kept["data"].pop(name, None)
     for phase in kept["phases"]:
         phase.pop("microBatchSize")  # how a batch is cut changes rounding, not the maths
     return dict(kept)
