@@ -26,6 +26,9 @@ from lmtrainer.config.schema import document, required, setting
 from lmtrainer.config.sources import claims, location_mistakes
 from lmtrainer.config.tokenizer import TokenizerConfig
 
+SCORES_AT_ONCE = 1 << 24
+"""Most scores of the vocabulary that are in memory, unless those of one position are more."""
+
 Resume = Literal["auto", "never", "required"]
 
 
@@ -112,7 +115,7 @@ class RunConfig:
     precision: Precision = setting("auto", "auto: bf16 on GPUs, fp32 on CPUs")
     gradient_checkpointing: bool = setting(False, "keep less for backward, compute it again")
     loss_chunks: int = setting(
-        1, "parts in which scores of the vocabulary are computed", minimum=1, maximum=1024
+        1, "least parts in which scores of the vocabulary are computed", minimum=1, maximum=1024
     )
     loss_scale: LossScaleConfig = setting(LossScaleConfig, "for gradients too small for fp16")
     threads_per_process: int | Literal["auto"] = setting(
@@ -250,6 +253,11 @@ def fingerprint(plain: Any) -> str:
     """sha256 of a plain document in canonical JSON: equal documents, equal fingerprints."""
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def scores_at_once(targets: int, vocabulary: int, parts: int) -> int:
+    """Positions whose scores of every token are computed at once."""
+    return max(1, min(-(-targets // parts), SCORES_AT_ONCE // vocabulary))
 
 
 def config_hash(config: RunConfig) -> str:
