@@ -28,7 +28,7 @@ def linear_cross_entropy(
         hidden, weight = hidden.to(short), weight.to(short)
     with torch.autocast(hidden.device.type, enabled=False):
         rows = scores_at_once(len(labels), len(weight), parts)
-        found: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels, rows)
+        found: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, labels, rows)  # type: ignore[no-untyped-call]
         return found
 
 
