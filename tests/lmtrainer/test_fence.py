@@ -65,7 +65,7 @@ def test_claiming_clears_what_dead_writers_left(tmp_path: Path, run_config: Make
         (place / ".tmp-half-1").write_text("x")
     with claim(tmp_path, run_config(), "job-a", 1):
         left = [path.name for path in tmp_path.rglob("*")]
-        assert sorted(left) == ["lock", "records", "run.json"]
+        assert sorted(left) == ["configuration.json", "lock", "records", "run.json"]
 
 
 def test_the_folder_itself_may_be_a_link_of_the_users(tmp_path: Path, run_config: MakeRun) -> None:

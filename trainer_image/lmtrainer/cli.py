@@ -13,15 +13,24 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from lmtrainer import __version__
-from lmtrainer.commands import export, segment, test, vocab
+from lmtrainer.commands import compat, export, run, segment, test, vocab
 from lmtrainer.contract.arguments import (
     add_launch_arguments,
     add_receive_arguments,
     add_send_arguments,
 )
 
-COMMANDS = MappingProxyType({"test": test, "export": export, "vocab": vocab, "segment": segment})
-"""What a user does before a run, or with a finished one."""
+COMMANDS = MappingProxyType(
+    {
+        "run": run,
+        "compat": compat,
+        "test": test,
+        "export": export,
+        "vocab": vocab,
+        "segment": segment,
+    }
+)
+"""What a user does by hand, before, instead of or after a job."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -56,7 +56,7 @@ def resolve(config: RunConfig, *, precision: Precision, threads: int) -> Resolve
         objective=config.objective or OBJECTIVES[config.model.type],
         data=dataclasses.replace(config.data, documents=config.data.document_rule),
         optimizer=_optimizer(config.optimizer),
-        tokenizer=_tokenizer(config.tokenizer, config.model.type),
+        tokenizer=resolve_tokenizer(config.tokenizer, config.model.type),
         model=_model(config.model),
         pairs=(config.pairs or PairsConfig()) if config.has_pairs else config.pairs,
         phases=tuple(_phase(phase) for phase in config.phases),
@@ -65,7 +65,8 @@ def resolve(config: RunConfig, *, precision: Precision, threads: int) -> Resolve
     return ResolvedRun(**values, config_hash=config_hash(filled))
 
 
-def _tokenizer(config: TokenizerConfig, family: ModelType) -> TokenizerConfig:
+def resolve_tokenizer(config: TokenizerConfig, family: ModelType) -> TokenizerConfig:
+    """With the algorithm, the size and the special tokens that a family is known with."""
     if config.from_ is not None:
         return config
     training = config.train or TokenizerTraining()

@@ -5,6 +5,9 @@ from __future__ import annotations
 RUN_FILE = "run.json"
 """Identity of the run that owns an output folder."""
 
+CONFIGURATION_FILE = "configuration.json"
+"""The whole configuration, resolved: `lmtrainer run` takes it."""
+
 EVALUATION_FILE = "evaluation.json"
 """What the evaluation measured, for people and programs."""
 

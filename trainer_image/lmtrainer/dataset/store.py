@@ -59,11 +59,6 @@ class Shard:
     def sentences_file(self) -> str:
         return f"{self.name}.sentences"
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        recorded = () if self.sentences is None else (self.sentences_file,)
-        return (self.tokens_file, self.offsets_file, *recorded)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:

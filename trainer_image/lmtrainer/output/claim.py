@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmtrainer.config import Work
+from lmtrainer.config import RunConfig
 from lmtrainer.durable import make_folder, remove_leftovers
 from lmtrainer.faults import FencedError, UserError
 from lmtrainer.output.identity import (
@@ -24,6 +24,7 @@ from lmtrainer.output.identity import (
     check_owner,
     identity_of,
     read_identity,
+    write_configuration,
     write_identity,
 )
 from lmtrainer.output.lock import LockHeldError, lock
@@ -59,7 +60,7 @@ class Claim:
 @contextlib.contextmanager
 def claim(
     folder: Path,
-    run: Work,
+    run: RunConfig,
     job_uid: str,
     attempt: int,
     *,
@@ -103,7 +104,7 @@ def _locked(mine: Claim, wait_seconds: float) -> Iterator[None]:
         yield
 
 
-def _sign(mine: Claim, run: Work) -> None:
+def _sign(mine: Claim, run: RunConfig) -> None:
     """Write run.json, unless what lies there forbids it."""
     found = read_identity(mine.folder)
     if found is not None:
@@ -117,9 +118,10 @@ def _sign(mine: Claim, run: Work) -> None:
     for place in (mine.folder, mine.folder / RECORDS):
         remove_leftovers(place)
     write_identity(mine.folder, identity_of(run, mine.job_uid, mine.attempt))
+    write_configuration(mine.folder, run)
 
 
-def _in_use(mine: Claim, run: Work, fault: LockHeldError) -> Exception:
+def _in_use(mine: Claim, run: RunConfig, fault: LockHeldError) -> Exception:
     if fault.holder.job_uid == mine.job_uid:
         return FencedError(f"{mine.folder} is still being written by {fault.holder}")
     if run.checkpoint.resume == "never":

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lmtrainer.config.data import DocumentRule
 from lmtrainer.faults import UserError
-from lmtrainer.text.files import OnRead, Stretch, TextFile, opened
+from lmtrainer.text.files import OnRead, TextFile, opened
 
 PIECE = 1 << 20
 """Characters after which a long document is cut at the next good place."""
@@ -154,8 +154,7 @@ def cut_lines(texts: Iterator[str]) -> Iterator[Line]:
 def decoded(file: TextFile, encoding: str, on_read: OnRead) -> Iterator[str]:
     """The text of a file, a block at a time; UserError at the first byte that is none."""
     # A byte order mark says how the bytes are to be read; it is not part of the text.
-    first = file.begin if isinstance(file, Stretch) else 0
-    marked = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" and not first else encoding
+    marked = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
     decoder = codecs.getincrementaldecoder(marked)()
     read = 0
     with opened(file, on_read) as source:
@@ -168,10 +167,9 @@ def decoded(file: TextFile, encoding: str, on_read: OnRead) -> Iterator[str]:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as fault:
                 # The decoder saw the end of what was read, with what it had kept from before.
-                offset = first + read - len(fault.object) + fault.start
+                offset = read - len(fault.object) + fault.start
                 byte = fault.object[fault.start]
-                whole = file.file if isinstance(file, Stretch) else file
-                raise UserError(_not_text(whole, encoding, byte, offset)) from None
+                raise UserError(_not_text(file, encoding, byte, offset)) from None
             if text:
                 yield text
             if not block:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from lmjob.core.plan.estimate import MemoryEstimate, estimate
 from lmjob.core.plan.shapes import JobPlan
-from lmtrainer.config import CommandConfig, RunConfig
 from lmtrainer.config.phase import Phase, batch_shape
-from lmtrainer.config.run import volume_claims, written_places
+from lmtrainer.config.run import volume_claims
 from lmtrainer.config.sources import claims
 
 
@@ -32,15 +31,12 @@ class PhaseOutline:
 
 
 def outline(plan: JobPlan) -> tuple[PhaseOutline, ...]:
-    """Each phase of a plan, in order; none of a program of the user's own."""
-    run = plan.run
-    if isinstance(run, CommandConfig):
-        return ()
+    """Each phase of a plan, in order."""
     world_size = plan.stage("train").world_size
-    return tuple(_phase(plan, run, phase, world_size) for phase in run.phases)
+    return tuple(_phase(plan, phase, world_size) for phase in plan.run.phases)
 
 
-def _phase(plan: JobPlan, run: RunConfig, phase: Phase, world_size: int) -> PhaseOutline:
+def _phase(plan: JobPlan, phase: Phase, world_size: int) -> PhaseOutline:
     shape = batch_shape(phase, world_size)
     on_gpu = "master" in plan.pods and plan.pods["master"].resources.gpus > 0
     return PhaseOutline(
@@ -49,12 +45,13 @@ def _phase(plan: JobPlan, run: RunConfig, phase: Phase, world_size: int) -> Phas
         accumulation=shape.accumulation,
         world_size=world_size,
         tokens_per_step=phase.global_batch_size * phase.sequence_length,
-        memory=estimate(run, phase, world_size=world_size, on_gpu=on_gpu),
+        memory=estimate(plan.run, phase, world_size=world_size, on_gpu=on_gpu),
     )
 
 
 def claims_of(plan: JobPlan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Volume claims that are only read, and those that are written to."""
-    written = claims(written_places(plan.run))
+    places = (plan.run.output.to, plan.run.data.cache)
+    written = claims(place for place in places if place is not None)
     read = tuple(name for name in volume_claims(plan.run) if name not in written)
     return read, written
