@@ -15,7 +15,7 @@ from lmjob.crd.schema import Schema, object_schema, validated
 from lmjob.crd.status import status_schema
 
 _WIDTH = 4096
-_DEPTH = 15
+_DEPTH = 13
 _HEADER = "# Made from the classes of the specification by `make crd`; not to be edited by hand.\n"
 
 
