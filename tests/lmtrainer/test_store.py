@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmtrainer.dataset.answers import open_answers
 from lmtrainer.dataset.store import facts_of, open_counts, open_sentences, open_split
 from lmtrainer.dataset.writing import Writer
 from lmtrainer.durable import DamagedError, read_manifest, verify_manifest
+from lmtrainer.text.instances import Instance
 
 MARKS = {"fingerprint": "f" * 64, "tokenizer": "e" * 64}
 
@@ -202,3 +204,41 @@ def test_sentences_that_were_not_recorded_or_do_not_fit_are_told(tmp_path):
         path.write_bytes(np.array(wrong, dtype="<u8").tobytes())
         with pytest.raises(DamagedError, match="does not fit"):
             open_sentences(tmp_path / "b", "train")
+
+
+INSTANCES = st.lists(
+    st.tuples(
+        st.lists(st.integers(5, 999), min_size=1, max_size=9),
+        st.integers(0, 9),
+        st.booleans(),
+        st.sets(st.integers(0, 8), max_size=5),
+    ),
+    min_size=1,
+    max_size=15,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(made=INSTANCES, shard=st.integers(1, 30), data=st.data())
+def test_instances_come_back_in_any_order_whatever_the_shards(tmp_path_factory, made, shard, data):
+    folder = tmp_path_factory.mktemp("store")
+    written = []
+    with Writer(folder, 1000, instances=True, shard_tokens=shard) as writer:
+        for ids, first, is_random, places in made:
+            inside = np.array(sorted(p for p in places if p < len(ids)), dtype=np.uint32)
+            labels = (inside + 7).astype(np.uint32)
+            instance = Instance(first, is_random, inside, labels)
+            writer.add_instance("train", np.array(ids, dtype=np.uint32), instance)
+            written.append(instance)
+        writer.seal(**MARKS)
+    assert read(folder) == [ids for ids, *_ in made]
+    verify_manifest(folder)
+    numbers = np.array(data.draw(st.permutations(range(len(made)))), dtype=np.int64)
+    found = open_answers(folder, "train").of(numbers)
+    ends = np.cumsum(found.counts)
+    for place, number in enumerate(numbers.tolist()):
+        mine = slice(ends[place] - found.counts[place], ends[place])
+        instance = written[number]
+        assert (found.firsts[place], found.is_random[place]) == instance[:2]
+        assert found.places[mine].tolist() == instance.places.tolist()
+        assert found.labels[mine].tolist() == instance.labels.tolist()

@@ -12,13 +12,17 @@ from lmtrainer.config.schema import required, setting
 from lmtrainer.config.sources import location_mistakes
 
 DocumentRule = Literal["blankLine", "line", "file"]
-Sequences = Literal["documents", "blocks", "stream", "groups", "lines", "sentences"]
+Sequences = Literal["documents", "blocks", "stream", "groups", "lines", "sentences", "instances"]
 LongSentences = Literal["split", "drop"]
 
-OF_ONE_OBJECTIVE: Mapping[str, str] = MappingProxyType({"stream": "clm", "sentences": "mlm"})
+OF_ONE_OBJECTIVE: Mapping[str, str] = MappingProxyType(
+    {"stream": "clm", "sentences": "mlm", "instances": "mlm"}
+)
 """Sequences that only one objective is trained on."""
 
-INSTEAD: Mapping[str, str] = MappingProxyType({"stream": "blocks", "sentences": "documents"})
+INSTEAD: Mapping[str, str] = MappingProxyType(
+    {"stream": "blocks", "sentences": "documents", "instances": "documents"}
+)
 """What comes nearest for the others."""
 
 BY_LINE = ("lines", "sentences")
@@ -103,6 +107,9 @@ class DataConfig:
                 "use line, or leave it out",
                 about=("sequences",),
             )
+        if self.sequences == "instances" and self.tokenized:
+            rule = "is for rows of input_ids alone, and instances are more than that"
+            yield Mistake("tokenized", "true", rule, "remove it", about=("sequences",))
         if self.keep_line_breaks and self.document_rule != "line":
             rule = "is for documents: line; the others keep those within a document"
             yield Mistake("keepLineBreaks", "true", rule, "remove it", about=("documents",))

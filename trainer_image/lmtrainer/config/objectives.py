@@ -49,6 +49,8 @@ def pair_mistakes(
     if "mlm+nsp" not in objectives:
         return
     about = ("objective", "phases", "model.type")
+    if data.sequences == "instances":
+        return
     if data.tokenized:
         rule = "has no sentences, of which mlm+nsp makes pairs"
         yield Mistake("data.tokenized", "true", rule, "give the text, or train mlm", about=about)

@@ -58,7 +58,7 @@ def resolve(config: RunConfig, *, precision: Precision, threads: int) -> Resolve
         optimizer=_optimizer(config.optimizer),
         tokenizer=resolve_tokenizer(config.tokenizer, config.model.type),
         model=_model(config.model),
-        pairs=(config.pairs or PairsConfig()) if config.has_pairs else config.pairs,
+        pairs=(config.pairs or PairsConfig()) if config.draws_pairs else config.pairs,
         phases=tuple(_phase(phase) for phase in config.phases),
     )
     values = {f.name: getattr(filled, f.name) for f in dataclasses.fields(RunConfig)}

@@ -170,6 +170,11 @@ class RunConfig:
         """Does any phase train on pairs of sentences?"""
         return any(self.objective_of(phase) == "mlm+nsp" for phase in self.phases)
 
+    @property
+    def draws_pairs(self) -> bool:
+        """Are pairs of sentences to be made of documents?"""
+        return self.has_pairs and self.data.sequences != "instances"
+
     def _objective_mistakes(self) -> Iterator[Mistake]:
         if self.model.type is None:
             return
@@ -179,10 +184,13 @@ class RunConfig:
         yield from pair_mistakes(self.data, self.phases, objectives)
 
     def _tokenized_mistakes(self) -> Iterator[Mistake]:
-        if self.data.tokenized and self.tokenizer.from_ is None:
-            rule = "needs the tokenizer that made the ids"
-            about = ("tokenizer.from",)
+        if self.tokenizer.from_ is not None:
+            return
+        rule, about = "needs the tokenizer that made the ids", ("tokenizer.from",)
+        if self.data.tokenized:
             yield Mistake("data.tokenized", "true", rule, "give tokenizer.from", about=about)
+        if self.data.sequences == "instances":
+            yield Mistake("data.sequences", '"instances"', rule, "give tokenizer.from", about=about)
 
     def _fill_mistakes(self) -> Iterator[Mistake]:
         if self.evaluate.fill and self.model.type and OBJECTIVES[self.model.type] == "clm":

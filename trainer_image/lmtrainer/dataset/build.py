@@ -91,7 +91,7 @@ def fingerprint_of(inputs: Inputs) -> str:
             "tokenizer": _tokenizer_described(inputs),
             "maxLength": _max_length(run),
             "objective": "clm" if run.objective == "clm" else "mlm",
-            **({"sentences": True} if run.has_pairs else {}),
+            **({"sentences": True} if run.draws_pairs else {}),
             "aroundDocuments": _around_documents(run),
         }
     )
@@ -116,6 +116,8 @@ def build(inputs: Inputs, home: Path, mark: str) -> None:
     vocabulary.require(inputs.run.objective)
     opener, terminator = (_id(vocabulary, roles) for roles in _around_documents(inputs.run))
     around = [id_ for id_ in (opener, terminator) if id_ is not None]
+    if inputs.corpus.reading.instances:
+        around = vocabulary.special_ids.tolist()
     never_predicted = inputs.run.objective != "clm"
     with (
         building(home / DATASET) as beside,
@@ -124,11 +126,12 @@ def build(inputs: Inputs, home: Path, mark: str) -> None:
             vocabulary.size,
             opener=opener,
             terminator=terminator,
-            sentences=inputs.run.has_pairs,
+            sentences=inputs.run.draws_pairs,
+            instances=inputs.corpus.reading.instances,
         ) as writer,
     ):
         text = pieces(inputs.corpus, on_read=inputs.reading("encode text"))
-        encode(text, vocabulary, writer, sentences=inputs.run.has_pairs)
+        encode(text, vocabulary, writer, sentences=inputs.run.draws_pairs)
         _check_unchanged(inputs)
         writer.seal(
             fingerprint=mark,
@@ -162,6 +165,7 @@ def _reading_described(reading: Reading) -> dict[str, Any]:
         "textColumn": reading.column,
         "keepLineBreaks": reading.keep_line_breaks or None,
         "tokenized": reading.tokenized or None,
+        "instances": reading.instances or None,
     }
     return {name: value for name, value in named.items() if value is not None}
 

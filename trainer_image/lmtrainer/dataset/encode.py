@@ -34,19 +34,32 @@ def encode(
         unknown = [piece.text for _, piece in batch if piece.ids is None]
         encoded = iter(vocabulary.encode(unknown) if unknown else ())
         for split, piece in batch:
-            ids = next(encoded) if piece.ids is None else _bare(piece.ids, vocabulary, writer)
-            writer.add(split, ids, last=piece.last)
+            if piece.ids is None:
+                writer.add(split, next(encoded), last=piece.last)
+                continue
+            _check_known(piece, vocabulary)
+            if piece.instance is not None:
+                writer.add_instance(split, piece.ids, piece.instance)
+            else:
+                writer.add(split, _bare(piece.ids, vocabulary, writer), last=piece.last)
+
+
+def _check_known(piece: Piece, vocabulary: Vocabulary) -> None:
+    """UserError for ids of another vocabulary."""
+    assert piece.ids is not None
+    highest = int(piece.ids.max(initial=0))
+    if piece.instance is not None:
+        highest = max(highest, int(piece.instance.labels.max(initial=0)))
+    if highest >= vocabulary.size:
+        raise UserError(
+            f"data.train: input_ids hold {highest}, and the tokenizer has {vocabulary.size} "
+            "tokens; give the tokenizer that made them in tokenizer.from"
+        )
 
 
 def _bare(ids: NDArray[np.uint32], vocabulary: Vocabulary, writer: Writer) -> NDArray[np.uint32]:
     """Tokens that came as such without the special ones around them, which are put around each
-    document, or around each sequence when it is loaded. UserError if they are of another
-    vocabulary."""
-    if ids.max(initial=0) >= vocabulary.size:
-        raise UserError(
-            f"data.train: input_ids hold {ids.max()}, and the tokenizer has {vocabulary.size} "
-            "tokens; give the tokenizer that made them in tokenizer.from"
-        )
+    document, or around each sequence when it is loaded."""
     begin, end = 0, len(ids)
     while end and ids[end - 1] == vocabulary.pad:
         end -= 1

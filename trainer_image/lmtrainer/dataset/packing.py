@@ -11,6 +11,7 @@ from lmtrainer.config import RunConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.dataset.batch import Batch
 from lmtrainer.dataset.epochs import Epochs
+from lmtrainer.dataset.instancepacking import InstancePacker
 from lmtrainer.dataset.pairpacking import PairPacker
 from lmtrainer.dataset.prepare import Prepared
 from lmtrainer.dataset.sequencepacking import SequencePacker
@@ -34,6 +35,8 @@ class Packer(Protocol):
 
 def packer(prepared: Prepared, run: RunConfig, phase: Phase, split: Split = "train") -> Packer:
     """What makes rows of a split for a phase."""
+    if run.data.sequences == "instances":
+        return InstancePacker(prepared, run, phase, split)
     if run.objective_of(phase) == "mlm+nsp":
         return PairPacker(prepared, run, phase, split)
     return SequencePacker(prepared, run, phase, split)

@@ -58,9 +58,11 @@ class Table:
 
 def tables_of(run: RunConfig) -> list[Table]:
     """The tables that a resolved run needs."""
+    if not run.draws_pairs:
+        return []
+    assert run.pairs is not None, "the plan resolves it"
     phases = [phase for phase in run.phases if run.objective_of(phase) == "mlm+nsp"]
-    assert run.pairs is not None or not phases, "the plan resolves it"
-    passes = {"train": run.pairs.passes if run.pairs else 0, "validation": 1}
+    passes = {"train": run.pairs.passes, "validation": 1}
     return [
         Table(split, length, number)
         for split in SPLITS

@@ -151,6 +151,9 @@ def _copy_tokenizer(home: Path, output: Path) -> None:
 
 def _check_enough(prepared: Prepared, run: RunConfig) -> None:
     tokens = len(prepared.train)
+    if run.data.sequences == "instances":
+        _check_instances(prepared, run)
+        return
     for index, phase in enumerate(run.phases):
         if run.objective_of(phase) == "mlm+nsp":
             continue  # was checked when they were paired
@@ -165,3 +168,18 @@ def _check_enough(prepared: Prepared, run: RunConfig) -> None:
                 f"data.validation: {len(prepared.validation)} tokens are held out, "
                 "too few to measure anything; hold out more text"
             )
+
+
+def _check_instances(prepared: Prepared, run: RunConfig) -> None:
+    """They are as long as they were made: none may be longer than a phase reads."""
+    for split, place in (("train", "data.train"), ("validation", "data.validation")):
+        offsets = (prepared.train if split == "train" else prepared.validation).offsets
+        if len(offsets) < 2:
+            raise UserError(f"{place}: holds no instance; give more of them")
+        longest = int(np.diff(offsets).max())
+        for index, phase in enumerate(run.phases):
+            if longest > phase.sequence_length:
+                raise UserError(
+                    f"{place}: instances have up to {longest} tokens, more than "
+                    f"phases[{index}].sequenceLength {phase.sequence_length}; raise it"
+                )

@@ -46,6 +46,8 @@ class Shard:
     tokens: int
     sentences: int | None = None
     """None where they were not asked for."""
+    targets: int | None = None
+    """Of ready-made instances; None where the documents are text."""
 
     @property
     def tokens_file(self) -> str:
@@ -58,6 +60,14 @@ class Shard:
     @property
     def sentences_file(self) -> str:
         return f"{self.name}.sentences"
+
+    @property
+    def marks_file(self) -> str:
+        return f"{self.name}.marks"
+
+    @property
+    def targets_file(self) -> str:
+        return f"{self.name}.targets"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +148,8 @@ def open_split(folder: Path, split: Split) -> Tokens:
     shards: list[Ids] = []
     offsets = [np.zeros(1, dtype=np.int64)]
     for shard in facts.shards(split):
-        ids = _map(folder, manifest, shard.tokens_file, kind)
-        begins = _map(folder, manifest, shard.offsets_file, OFFSET).astype(np.int64)
+        ids = map_file(folder, manifest, shard.tokens_file, kind)
+        begins = map_file(folder, manifest, shard.offsets_file, OFFSET).astype(np.int64)
         _check_shard(shard, len(ids), begins)
         offsets.append(begins[1:] + offsets[-1][-1])
         shards.append(ids)
@@ -152,7 +162,7 @@ def open_sentences(folder: Path, split: Split) -> list[NDArray[np.uint64]]:
     manifest = read_manifest(folder)
     found: list[NDArray[np.uint64]] = []
     for shard in facts_of(manifest).shards(split):
-        begins = _map(folder, manifest, shard.sentences_file, OFFSET)
+        begins = map_file(folder, manifest, shard.sentences_file, OFFSET)
         if len(begins) != (shard.sentences or 0) + 1 or begins[0] != 0:
             raise DamagedError(f"{shard.sentences_file} does not fit its shard")
         if begins[-1] != shard.tokens:
@@ -164,13 +174,14 @@ def open_sentences(folder: Path, split: Split) -> list[NDArray[np.uint64]]:
 def open_counts(folder: Path) -> NDArray[np.int64]:
     """How often each id occurs in the training split, int64 [vocabulary]. DamagedError."""
     manifest = read_manifest(folder)
-    counts: NDArray[np.int64] = _map(folder, manifest, COUNTS_FILE, COUNT).astype(np.int64)
+    counts: NDArray[np.int64] = map_file(folder, manifest, COUNTS_FILE, COUNT).astype(np.int64)
     if len(counts) != facts_of(manifest).vocab_size:
         raise DamagedError(f"{COUNTS_FILE} has {len(counts)} counts, not one per id")
     return counts
 
 
-def _map(folder: Path, manifest: Manifest, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
+def map_file(folder: Path, manifest: Manifest, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
+    """Map a file of a folder into memory. DamagedError if it is not as the manifest says."""
     if name not in manifest.files:
         raise DamagedError(f"{folder.name}: the manifest does not name {name}")
     expected = manifest.files[name].size
@@ -180,6 +191,8 @@ def _map(folder: Path, manifest: Manifest, name: str, kind: np.dtype[Any]) -> ND
         raise DamagedError(f"{folder.name}: {name} is missing") from None
     if size != expected or size % kind.itemsize:
         raise DamagedError(f"{folder.name}: {name} has {size} bytes, not {expected}")
+    if not size:
+        return np.empty(0, dtype=kind)
     # A view without the class memmap, which makes every slice slow.
     return np.asarray(np.memmap(folder / name, dtype=kind, mode="r"))
 

@@ -41,7 +41,7 @@ def summary(
                 "sequenceLength": phase.sequence_length,
                 **{
                     split: _of_pairs(tables, phase, split)
-                    if run.objective_of(phase) == "mlm+nsp"
+                    if run.draws_pairs and run.objective_of(phase) == "mlm+nsp"
                     else _of_phase(splits[split], run, phase, split)
                     for split in SPLITS
                 },
@@ -77,6 +77,8 @@ def _of_pairs(tables: Mapping[Table, Pairs], phase: Phase, split: Split) -> dict
 
 def _of_phase(tokens: Tokens, run: RunConfig, phase: Phase, split: Split) -> dict[str, Any]:
     cut = cut_of(run, phase, split)
+    if cut.sequences == "instances":
+        return {"sequences": min(tokens.documents, cut.most or tokens.documents)}
     table = samples(tokens.offsets, cut)
     facts: dict[str, Any] = {
         "sequences": len(table),

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lmtrainer.dataset.answers import AnswersWriter
 from lmtrainer.dataset.hashed import HashedFile
 from lmtrainer.dataset.store import COUNT, COUNTS_FILE, FORMAT, OFFSET, Facts, Shard, id_type
 from lmtrainer.durable import FileFact, write_manifest
+from lmtrainer.text.instances import Instance
 from lmtrainer.text.split import SPLITS, Split
 
 SHARD_TOKENS = 1 << 27
@@ -31,10 +33,11 @@ class Writer:
     """Takes the documents of both splits in any order; to be used as a context.
 
     `opener` is an id that is put before every document, `terminator` one behind it, if any. With
-    `sentences` it is recorded where they end. Documents and sentences without tokens are left out.
+    `sentences` it is recorded where they end. With `instances` documents are ready-made ones.
+    Documents and sentences without tokens are left out.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - words that say what they are, each with a default
         self,
         folder: Path,
         vocab_size: int,
@@ -42,12 +45,13 @@ class Writer:
         opener: int | None = None,
         terminator: int | None = None,
         sentences: bool = False,
+        instances: bool = False,
         shard_tokens: int = SHARD_TOKENS,
     ) -> None:
         self._folder = folder
         self._vocab_size = vocab_size
         self.terminator = terminator
-        form = _Form(id_type(vocab_size), sentences, opener, terminator, shard_tokens)
+        form = _Form(id_type(vocab_size), sentences, instances, opener, terminator, shard_tokens)
         self._splits: dict[Split, _SplitWriter] = {
             split: _SplitWriter(folder, split, vocab_size, form) for split in SPLITS
         }
@@ -70,6 +74,10 @@ class Writer:
         """Add a document, or the next part of one; `last` ends it. `ends`: where its sentences end
         in it, ascending, the last one at the end of `ids`."""
         self._splits[split].add(ids, last=last, ends=ends)
+
+    def add_instance(self, split: Split, ids: NDArray[np.uint32], instance: Instance) -> None:
+        """Add a ready-made instance."""
+        self._splits[split].add_instance(ids, instance)
 
     def seal(self, *, fingerprint: str, tokenizer: str, uncounted: Sequence[int] = ()) -> str:
         """Write what is left, and the manifest; returns the sha256 of it. Ids that are `uncounted`
@@ -101,6 +109,7 @@ class _Form:
     kind: np.dtype[Any]
     """Of ids."""
     sentences: bool
+    instances: bool
     opener: int | None
     terminator: int | None
     shard_tokens: int
@@ -118,6 +127,9 @@ class _OpenShard:
         self._tokens = self._stack.enter_context(HashedFile(folder / self._facts.tokens_file))
         self._offsets = self._stack.enter_context(HashedFile(folder / self._facts.offsets_file))
         self._offsets.write(np.zeros(1, dtype=OFFSET))
+        self._answers: AnswersWriter | None = None
+        if form.instances:
+            self._answers = AnswersWriter(folder, self._facts, self._stack)
         self._sentences: HashedFile | None = None
         if form.sentences:
             path = folder / self._facts.sentences_file
@@ -134,10 +146,18 @@ class _OpenShard:
         files = {shard.tokens_file: self._tokens.fact, shard.offsets_file: self._offsets.fact}
         if self._sentences is not None:
             files[shard.sentences_file] = self._sentences.fact
+        if self._answers is not None:
+            files |= self._answers.files
         return files
 
-    def write(self, ids: NDArray[np.uint32], ends: list[int], sentence_ends: list[int]) -> None:
-        """Ids, and where documents and sentences end in the shard."""
+    def write(
+        self,
+        ids: NDArray[np.uint32],
+        ends: list[int],
+        sentence_ends: list[int],
+        instances: list[Instance],
+    ) -> None:
+        """Ids, where documents and sentences end in the shard, and what instances are beside."""
         shard = self._facts
         self._tokens.write(ids.astype(self._kind))
         self._offsets.write(np.array(ends, dtype=OFFSET))
@@ -145,11 +165,14 @@ class _OpenShard:
         if self._sentences is not None:
             self._sentences.write(np.array(sentence_ends, dtype=OFFSET))
             sentences = (shard.sentences or 0) + len(sentence_ends)
+        if self._answers is not None:
+            self._answers.write(instances)
         self._facts = Shard(
             name=shard.name,
             documents=shard.documents + len(ends),
             tokens=shard.tokens + len(ids),
             sentences=sentences,
+            targets=None if self._answers is None else self._answers.targets,
         )
 
     def close(self) -> None:
@@ -167,6 +190,7 @@ class _SplitWriter:
         self._gathered = 0
         self._ends: list[int] = []
         self._sentence_ends: list[int] = []
+        self._instances: list[Instance] = []
         self._position = 0  # in the shard, of the next token
         self._begin = 0  # in the shard, of the current document
         self._open: _OpenShard | None = None
@@ -188,6 +212,13 @@ class _SplitWriter:
                 self.finish()
         if self._gathered >= _FLUSH:
             self._flush()
+
+    def add_instance(self, ids: NDArray[np.uint32], instance: Instance) -> None:
+        self._instances.append(instance)
+        # What stands there counts, not what is shown in its place.
+        np.subtract.at(self.counts, ids[instance.places], 1)
+        np.add.at(self.counts, instance.labels, 1)
+        self.add(ids, last=True, ends=())
 
     def finish(self) -> None:
         """End the shard."""
@@ -216,5 +247,6 @@ class _SplitWriter:
             self._open = _OpenShard(self._folder, name, self._form)
         ids = np.concatenate(self._parts)
         self.counts += np.bincount(ids, minlength=len(self.counts))
-        self._open.write(ids, self._ends, self._sentence_ends)
-        self._parts, self._ends, self._sentence_ends, self._gathered = [], [], [], 0
+        self._open.write(ids, self._ends, self._sentence_ends, self._instances)
+        self._parts, self._ends, self._sentence_ends, self._instances = [], [], [], []
+        self._gathered = 0

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lmtrainer.config.data import DocumentRule
 from lmtrainer.faults import UserError
 from lmtrainer.text.files import OnRead, TextFile, opened
+from lmtrainer.text.instances import Instance
 
 PIECE = 1 << 20
 """Characters after which a long document is cut at the next good place."""
@@ -42,6 +43,8 @@ class Piece(NamedTuple):
     """The document ends here."""
     ids: NDArray[np.uint32] | None = None
     """Its tokens, where it came as such; `text` is empty then."""
+    instance: Instance | None = None
+    """What is to be predicted of them, where that is settled, too."""
 
 
 class Line(NamedTuple):

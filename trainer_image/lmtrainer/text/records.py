@@ -18,6 +18,7 @@ from lmtrainer.faults import UserError
 from lmtrainer.text.binary import Row
 from lmtrainer.text.documents import Piece, documents
 from lmtrainer.text.files import Form, OnRead, TextFile, form_of
+from lmtrainer.text.instances import read_instance
 from lmtrainer.text.tables import rows
 
 TEXT_COLUMN, IDS_COLUMN, REAL_COLUMN = "text", "input_ids", "attention_mask"
@@ -32,6 +33,8 @@ class Reading:
     column: str | None = None
     keep_line_breaks: bool = False
     tokenized: bool = False
+    instances: bool = False
+    """Rows are ready-made instances."""
 
 
 def reading_of(data: DataConfig) -> Reading:
@@ -41,6 +44,7 @@ def reading_of(data: DataConfig) -> Reading:
         data.text_column,
         bool(data.keep_line_breaks),
         bool(data.tokenized),
+        data.sequences == "instances",
     )
 
 
@@ -51,6 +55,11 @@ def records(
     cannot be read."""
     form = form_of(file)
     if form == "text":
+        if reading.instances:
+            raise UserError(
+                f"{file}: is plain text, and data.sequences: instances wants rows; "
+                "give lines of JSON an ending such as .jsonl"
+            )
         if reading.tokenized:
             raise UserError(f"{file}: is plain text, and data.tokenized wants rows of {IDS_COLUMN}")
         yield from documents(
@@ -65,6 +74,10 @@ def records(
     for number, row in enumerate(rows(file, form, reading.encoding, on_read), 1):
         column = column or _column(file, reading, row)
         where = f"{file}: row {number}"
+        if reading.instances:
+            ids, instance = read_instance(where, row)
+            yield Piece("", last=True, ids=ids, instance=instance)
+            continue
         value = _value(where, row, column)
         piece = _ids(where, row, value) if reading.tokenized else _text(where, form, column, value)
         if piece is not None:
