@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from lmtrainer import __version__
-from lmtrainer.commands import compat, export, run, segment, test, vocab
+from lmtrainer.commands import compat, export, instances, run, segment, test, vocab
 from lmtrainer.contract.arguments import (
     add_launch_arguments,
     add_receive_arguments,
@@ -28,6 +28,7 @@ COMMANDS = MappingProxyType(
         "export": export,
         "vocab": vocab,
         "segment": segment,
+        "instances": instances,
     }
 )
 """What a user does by hand, before, instead of or after a job."""

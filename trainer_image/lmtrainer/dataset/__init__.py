@@ -13,7 +13,9 @@
     epochs     passes over the text, one after the other
     order      which examples a step has, and which process computes which
     masking    what is hidden
-    packing    examples as rows: sequences or pairs
+    packing    examples as rows: sequences, pairs or ready-made instances
+    answers    what is to be predicted of those
+    export     pairs as ready-made instances, for other programs
     summary    what it all comes to, for people
     batches    all of that as rows for the model
 
