@@ -49,7 +49,7 @@ $(VENV)/bin/python:
 	$(PIP) install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/demo.installed: $(VENV)/bin/python $(PROJECTS)
-	$(INSTALL) --editable './trainer_image[train]' --editable './operator[local,operator]'
+	$(INSTALL) --editable './trainer_image[train,s3,hf,datasets]' --editable './operator[local,operator]'
 	touch $@
 
 $(VENV)/test.installed: $(VENV)/demo.installed

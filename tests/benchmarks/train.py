@@ -219,9 +219,11 @@ class _Rows(Dataset):  # type: ignore[type-arg]
 def _padded_rows(row: Batch, family: str) -> Iterator[dict[str, Any]]:
     labels = np.full(len(row.tokens), -100)
     labels[row.targets] = row.labels
-    if family == "gpt2":
-        labels = row.tokens  # the model moves them by one itself
     cuts = np.cumsum(row.lengths)[:-1]
+    if family == "gpt2":
+        # The model moves them by one itself; a first one is predicted from nothing, yet counted.
+        labels = row.tokens.copy()
+        labels[[0, *cuts]] = -100
     for tokens, wanted in zip(np.split(row.tokens, cuts), np.split(labels, cuts), strict=True):
         yield {"input_ids": tokens, "labels": wanted}
 

@@ -88,6 +88,7 @@ EVERY_FIELD = changed(
             "textColumn": "body",
             "keepLineBreaks": True,
             "tokenized": False,
+            "processes": 2,
             "cache": "pvc://corpus/cache",
         },
         "spec.tokenizer": {
@@ -179,11 +180,21 @@ OTHER_FIELDS = changed(
     }
 )
 WORDS = {"type": "wordlevel", "minFrequency": 2, "segmenter": "newmm"}
+COMMAND = {
+    **GOOD,
+    "spec": {
+        "command": ["python", "train.py", "$(HOME)", "--data=pvc://corpus/wiki", "pvc://results/x"],
+        "threadsPerProcess": 2,
+        "workers": {"replicas": 3},
+        "output": {"to": "pvc://results/good"},
+    },
+}
 VALID = {
     "good": GOOD,
     "every field": EVERY_FIELD,
     "other fields": OTHER_FIELDS,
     "words": changed({"spec.tokenizer": {"train": WORDS}}),
+    "a command": COMMAND,
 }
 
 NOW = 1_700_000_000.0

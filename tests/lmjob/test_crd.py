@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from lmjob.api.spec import JobSpec, parse_job
+from lmjob.api.spec import CommandSpec, JobSpec, parse_job
 from lmjob.core.memory import Memory
 from lmjob.crd import crd_file, custom_resource
 from lmjob.crd.status import status_schema
@@ -159,8 +159,11 @@ def reached(kind: Any, schema: Schema) -> Iterator[tuple[type, Schema]]:
 def test_fields_names_and_words_are_those_of_the_classes():
     seen = 0
     for path, cls, schema in compared(JobSpec, schema_of("spec"), "spec"):
-        assert list(schema["properties"]) == [f.key for f in fields(cls)], path
-        assert schema.get("required", []) == [f.key for f in fields(cls) if f.must], path
+        keys, must = [f.key for f in fields(cls)], [f.key for f in fields(cls) if f.must]
+        if cls is JobSpec:  # with what a job may say in place of a training
+            keys, must = [*keys, "command"], ["output"]
+        assert list(schema["properties"]) == keys, path
+        assert schema.get("required", []) == must, path
         assert not set(refusals(cls)) & set(schema["properties"]), path
         for f in fields(cls):
             kinds = [f.kind, *typing.get_args(f.kind)]
@@ -170,6 +173,26 @@ def test_fields_names_and_words_are_those_of_the_classes():
                 assert place["enum"] == list(words[0]), f"{path}.{f.key}"
                 seen += 1
     assert seen > 20
+
+
+def test_a_command_has_the_same_fields_as_a_training_and_itself():
+    schema = schema_of("spec")
+    for f in fields(CommandSpec):
+        for inner, place in reached(f.kind, schema["properties"][f.key]):
+            assert list(place["properties"]) == [g.key for g in fields(inner)], f.key
+    assert set(refusals(CommandSpec)) >= {"data", "model", "phases", "evaluate", "checkpoint"}
+
+
+def test_rules_of_a_training_are_asked_of_a_training_only():
+    """A rule that reads a field which is not there is an error of the API server's."""
+    rules = schema_of("spec")["x-kubernetes-validations"]
+    needed = [rule for rule in rules if rule.get("reason") == "FieldValueRequired"]
+    assert [rule["fieldPath"] for rule in needed] == [".data", ".model", ".phases"]
+    for rule in rules:
+        text = rule["rule"]
+        alone = text.startswith(("has(self.command) ||", "!has(self.command) ||"))
+        guard = "!(has(self.data) && has(self.model) && has(self.phases)) || ("
+        assert alone or text.startswith(guard), text
 
 
 def test_everything_that_a_status_says_is_known_to_the_schema(plan_of):

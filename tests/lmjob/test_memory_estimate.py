@@ -97,8 +97,8 @@ def test_activations_are_those_that_torch_saves(kind, precision, dropout, length
     )
     found = estimate(run, run.phases[0], world_size=1, on_gpu=False)
     saved, targets = saved_bytes(run, length, micro)
-    gradients_of_scores = targets * 1000 * (4 + 4)
-    assert found.activations == pytest.approx(saved + gradients_of_scores, rel=0.05)
+    scores = targets * 1000 * (4 if precision == "fp32" else 6)
+    assert found.activations == pytest.approx(saved + scores, rel=0.05)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "groupbert", "gpt2"])
@@ -113,10 +113,10 @@ def test_row_083_gradient_checkpointing_and_chunks_are_known_to_the_plan(kind):
         estimate(run, run.phases[0], world_size=1, on_gpu=False).activations
         for run in (plain, spared, chunked)
     ]
-    kept = [saved_bytes(run, 64, 8)[0] for run in (plain, spared, chunked)]
+    kept = [saved_bytes(run, 64, 8)[0] for run in (plain, spared)]
     assert kept[0] - kept[1] == pytest.approx(found[0] - found[1], rel=0.25)
-    assert found[2] < found[0]
-    assert kept[2] < kept[0]
+    targets = len(full_row(plain, 64, 8).targets)
+    assert found[0] - found[2] == pytest.approx(targets * 7 / 8 * 1000 * 4, rel=0.05)
 
 
 def full_row(run: RunConfig, length: int, rows: int) -> DeviceBatch:

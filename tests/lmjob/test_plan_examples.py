@@ -33,7 +33,7 @@ def test_an_example_is_valid_and_can_be_planned(path, capsys):
     assert main(["validate", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}: OK\n"
     assert main(["plan", str(path)]) == 0
-    assert "evaluate" in capsys.readouterr().out
+    assert "train" in capsys.readouterr().out
     plan = frozen(path, capsys)
     assert plan.plan_hash == plan_hash(plan)
 

@@ -17,6 +17,7 @@ TEXT = Path(__file__).parents[2] / "trainer_image/lmtrainer/text/samples/jargon.
 DOCUMENTS = 150
 STEPS = 240
 EVERY = 40
+CLAIMS = ("corpus", "results")
 
 JOB = {
     "apiVersion": "lmtraining.dev/v1alpha1",
@@ -66,9 +67,9 @@ class Job:
         path.write_text(yaml.safe_dump({**JOB, "spec": self.spec}))
         return path
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str, claims: tuple[str, ...] = CLAIMS) -> subprocess.Popen:
         command = [sys.executable, "-m", "lmjob", "run", str(self.file), *arguments]
-        for claim in ("corpus", "results"):
+        for claim in claims:
             command += ["--mount", f"{claim}={self.folder / claim}"]
         return subprocess.Popen(
             command,
@@ -79,8 +80,8 @@ class Job:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
 
-    def run(self, *arguments: str, code: int = 0) -> str:
-        process = self.start(*arguments)
+    def run(self, *arguments: str, code: int = 0, claims: tuple[str, ...] = CLAIMS) -> str:
+        process = self.start(*arguments, claims=claims)
         text, _ = process.communicate(timeout=240)
         assert process.returncode == code, f"exit {process.returncode}\n{text}\n{self.logs()}"
         return text

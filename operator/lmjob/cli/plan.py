@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,7 +16,7 @@ from lmjob.cli.jobs import JOB_FAULTS, complaints, read_job
 from lmjob.core.plan import Facts, JobPlan, StagePlan, plan_job
 from lmjob.core.plan.outline import PhaseOutline, claims_of, outline
 from lmjob.local.machine import machine_facts
-from lmtrainer.config import document
+from lmtrainer.config import CommandConfig, document
 from lmtrainer.contract.exits import ExitType
 
 HELP = "show what a job would do: stages, ranks, batches, memory"
@@ -68,35 +69,48 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(plan: JobPlan) -> Iterator[str]:
     """A plan as text, line by line."""
     phases = outline(plan)
-    yield from _columns(_head(plan, phases[0]))
+    yield from _columns(_head(plan, phases))
     yield ""
     yield from _columns(_stages(plan))
+    if not phases:
+        return
     yield ""
     yield from _columns(_phases(phases))
     yield ""
     yield from _columns(_memory(phases))
 
 
-def _head(plan: JobPlan, first: PhaseOutline) -> Iterator[Sequence[str]]:
+def _head(plan: JobPlan, phases: Sequence[PhaseOutline]) -> Iterator[Sequence[str]]:
     read, written = claims_of(plan)
     claims = [*(f"{name} (read)" for name in read), *(f"{name} (written)" for name in written)]
-    run = plan.run
-    name = "from " + run.model.from_ if run.model.from_ else f"{run.model.type}"
-    count = f", {first.memory.parameters:,} parameters" if first.memory else ""
     yield "job", f"{plan.job.namespace}/{plan.job.name}"
     yield "image", plan.image or "the operator's default"
+    yield from _work(plan, phases)
+    yield "output", plan.run.output.to
+    yield "claims", ", ".join(claims) or "none"
+
+
+def _work(plan: JobPlan, phases: Sequence[PhaseOutline]) -> Iterator[Sequence[str]]:
+    run = plan.run
+    if isinstance(run, CommandConfig):
+        yield "command", shlex.join(run.command)
+        yield "threads", f"{run.threads_per_process} of a process"
+        return
+    name = "from " + run.model.from_ if run.model.from_ else f"{run.model.type}"
+    first = phases[0].memory
+    count = f", {first.parameters:,} parameters" if first else ""
     objectives = dict.fromkeys(run.objective_of(phase) for phase in run.phases)
     yield "model", f"{name}{count}, objective {', then '.join(objectives)}"
     yield "precision", f"{run.precision}; threads of a process: {run.threads_per_process}"
-    yield "output", run.output.to
-    yield "claims", ", ".join(claims) or "none"
 
 
 def _stages(plan: JobPlan) -> Iterator[Sequence[str]]:
     yield "stage", "nodes", "ranks", "node by node", "what"
     for stage in plan.stages:
         nodes, ranks = str(len(stage.replicas)), str(stage.world_size)
-        yield stage.name, nodes, ranks, _nodes(stage), _WORK[stage.name]
+        own = isinstance(plan.run, CommandConfig)
+        what = "the command, one group" if own else _WORK[stage.name]
+        yield stage.name, nodes, ranks, _nodes(stage), what
 
 
 def _nodes(stage: StagePlan) -> str:

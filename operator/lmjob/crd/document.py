@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from lmjob.api.names import GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION
-from lmjob.api.spec import JobSpec
 from lmjob.crd.jobrules import job_rules
-from lmjob.crd.schema import Schema, object_schema, validated
+from lmjob.crd.schema import Schema, validated
+from lmjob.crd.specschema import spec_schema
 from lmjob.crd.status import status_schema
 
 _WIDTH = 4096
@@ -78,7 +78,7 @@ def job_schema() -> Schema:
             "apiVersion": {"type": "string", "description": "Version of the API."},
             "kind": {"type": "string", "description": "Kind of the object."},
             "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
-            "spec": {"description": "What the job shall do.", **object_schema(JobSpec)},
+            "spec": {"description": "What the job shall do.", **spec_schema()},
             "status": status_schema(),
         },
     }

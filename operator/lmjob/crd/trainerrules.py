@@ -18,8 +18,9 @@ from lmtrainer.config.data import BY_LINE, DataConfig, ValidationConfig
 from lmtrainer.config.mistakes import Mistake
 from lmtrainer.config.model import OBJECTIVES, TRAINABLE, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
+from lmtrainer.config.output import OutputConfig
 from lmtrainer.config.phase import Phase
-from lmtrainer.config.run import EvaluateConfig, MaskingConfig, OutputConfig, RunConfig
+from lmtrainer.config.run import EvaluateConfig, MaskingConfig, RunConfig
 from lmtrainer.config.schema import fields
 from lmtrainer.config.tokenizer import (
     MIN_VOCABULARY,

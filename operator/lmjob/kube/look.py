@@ -125,7 +125,7 @@ class Looks:
         decision = found.decision
         if isinstance(decision, Wait):
             return False, await self._wait(view, memory, found.status, decision)
-        if view.obstacle is None and _begins(decision, memory):
+        if view.obstacle is None and _begins(plan, decision, memory):
             view.obstacle = await self._obstacles.find(view, plan, self._views.values())
             if view.obstacle is not None:
                 return True, None
@@ -205,11 +205,11 @@ def _needs_certainty(found: Pass, memory: Memory) -> bool:
     return memory.attempt > 0 and not forward
 
 
-def _begins(decision: Claim | Act, memory: Memory) -> bool:
+def _begins(plan: JobPlan, decision: Claim | Act, memory: Memory) -> bool:
     """Something is about to be made that was not there before."""
     if isinstance(decision, Claim):
         return decision.memory.attempt > memory.attempt and memory.attempt == 0
-    return bool(decision.create) and memory.stage == "prepare"
+    return bool(decision.create) and memory.stage == plan.stages[0].name
 
 
 def _count(before: Memory, after: Memory) -> None:

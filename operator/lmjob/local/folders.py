@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lmtrainer.config import Mistake, MistakesError, RunConfig
+from lmtrainer.config import Mistake, MistakesError, Work
 from lmtrainer.config.mistakes import show
-from lmtrainer.config.run import volume_claims
+from lmtrainer.config.run import volume_claims, written_places
 from lmtrainer.config.sources import claims, parse_location
 from lmtrainer.contract.output import RUN_FILE, folder_beside
 
@@ -30,7 +30,7 @@ def parse_mounts(texts: list[str]) -> dict[str, str]:
     return {claim: folder for claim, _, folder in pairs}
 
 
-def claim_folders(run: RunConfig, mounts: Mapping[str, str]) -> dict[str, str]:
+def claim_folders(run: Work, mounts: Mapping[str, str]) -> dict[str, str]:
     """The folder of each claim of a run, absolute. Those that are written to are made; a missing
     one that is read is a mistake."""
     folders = {
@@ -45,7 +45,7 @@ def claim_folders(run: RunConfig, mounts: Mapping[str, str]) -> dict[str, str]:
     return {claim: str(folder) for claim, folder in folders.items()}
 
 
-def output_folder(run: RunConfig, folders: Mapping[str, str], job_uid: str) -> Path:
+def output_folder(run: Work, folders: Mapping[str, str], job_uid: str) -> Path:
     """Where this job's results go, as the trainer will see it: with `resume: never` a folder of
     another job is left alone, and the one beside it is taken."""
     place = parse_location(run.output.to)
@@ -70,8 +70,8 @@ def _owner(folder: Path) -> str:
         return "unknown"
 
 
-def _written(run: RunConfig) -> tuple[str, ...]:
-    return claims(place for place in (run.output.to, run.data.cache) if place)
+def _written(run: Work) -> tuple[str, ...]:
+    return claims(written_places(run))
 
 
 def _unknown(mounts: Mapping[str, str], folders: Mapping[str, Path]) -> Iterator[Mistake]:
@@ -82,7 +82,7 @@ def _unknown(mounts: Mapping[str, str], folders: Mapping[str, Path]) -> Iterator
 
 
 def _missing(
-    run: RunConfig, folders: Mapping[str, Path], mounts: Mapping[str, str]
+    run: Work, folders: Mapping[str, Path], mounts: Mapping[str, str]
 ) -> Iterator[Mistake]:
     written = _written(run)
     for claim, folder in folders.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lmtrainer.config import RunConfig
+from lmtrainer.config import CommandConfig, Work
 from lmtrainer.contract.output import EVALUATION_FILE
 
 _LOADER = {
@@ -17,8 +17,12 @@ _LOADER = {
 }
 
 
-def result_lines(output: Path, run: RunConfig) -> Iterator[str]:
-    """The figures, the filled-in sentences, and where the model lies and how to load it."""
+def result_lines(output: Path, run: Work) -> Iterator[str]:
+    """The figures, the filled-in sentences, and where the model lies and how to load it; of a
+    program of the user's own, its folder."""
+    if isinstance(run, CommandConfig):
+        yield f"results          {_near(output)}"
+        return
     found = _read(output / EVALUATION_FILE)
     yield from _figures(found)
     yield from _sentences(found)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from lmjob.api.names import Role
 from lmjob.core.plan import JobPlan
 from lmjob.core.plan.outline import claims_of
-from lmtrainer.config import RunConfig
-from lmtrainer.config.run import volume_claims
+from lmtrainer.config import CommandConfig, Work
+from lmtrainer.config.run import volume_claims, written_places
 from lmtrainer.config.sources import claims
 
 CLAIMS_FOLDER = "/mnt/claims"
@@ -57,12 +57,8 @@ def claim_mounts(plan: JobPlan, role: Role) -> tuple[ClaimMount, ...]:
     )
 
 
-def _written(run: RunConfig, role: Role) -> tuple[str, ...]:
-    """Claims that a role writes to."""
-    places = {
-        "prepare": (run.output.to, run.data.cache),
-        "master": (run.output.to,),
-        "evaluate": (run.output.to,),
-        "worker": (),
-    }[role]
-    return claims(place for place in places if place is not None)
+def _written(run: Work, role: Role) -> tuple[str, ...]:
+    """Claims that a role writes to: a program of the user's own may do so on every node."""
+    if role == "prepare" or isinstance(run, CommandConfig):
+        return claims(written_places(run))
+    return claims([run.output.to]) if role in ("master", "evaluate") else ()

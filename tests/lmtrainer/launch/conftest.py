@@ -129,11 +129,13 @@ class Starter:
         *,
         config: object = CONFIG,
         as_stage: bool = False,
+        entry: bool = False,
         env: dict[str, str] | None = None,
         before: tuple[str, ...] = (),
         **fields: Any,
     ) -> StartedNode:
-        """A node whose ranks run `script`: as it is, or as the stage of a real rank."""
+        """A node whose ranks run `script`: as it is, or as the stage of a real rank; with `entry`
+        the launcher starts what its configuration says."""
         folder = self._folder / f"node-{len(self._started)}"
         folder.mkdir()
         run, rank = folder / "config.json", folder / "rank.py"
@@ -151,10 +153,17 @@ class Starter:
         }
         python = [sys.executable, "-P"]
         ranks = [*python, "-c", AS_STAGE, str(rank), str(run)] if as_stage else [*python, str(rank)]
-        command = [*before, *python, "-c", LAUNCH, str(run), *ranks]
+        command = [*before, *python, "-c", LAUNCH, str(run), *([] if entry else ranks)]
         node = StartedNode(NodeEnvironment(**{**told, **fields}), command, env or {})
         self._started.append(node)
         return node
+
+    def program(
+        self, command: list[str], *, output: Path, env: dict[str, str] | None = None, **fields: Any
+    ) -> StartedNode:
+        """A node whose ranks are a program of the user's own, started as a job starts it."""
+        run = {"command": command, "threadsPerProcess": 1, "output": {"to": str(output)}}
+        return self("", config=run, entry=True, env=env, **fields)
 
     def end(self) -> None:
         for node in self._started:

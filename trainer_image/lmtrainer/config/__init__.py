@@ -4,17 +4,20 @@ What may live here: settings classes, their rules and their defaults. What may n
 opens a file, reads the environment or imports a library.
 """
 
+from lmtrainer.config.command import CommandConfig
 from lmtrainer.config.mistakes import Mistake, MistakesError
 from lmtrainer.config.reading import parse
 from lmtrainer.config.resolution import resolve
-from lmtrainer.config.run import ResolvedRun, RunConfig, config_hash, fingerprint, identity
+from lmtrainer.config.run import ResolvedRun, RunConfig, Work, config_hash, fingerprint, identity
 from lmtrainer.config.schema import document
 
 __all__ = [
+    "CommandConfig",
     "Mistake",
     "MistakesError",
     "ResolvedRun",
     "RunConfig",
+    "Work",
     "config_hash",
     "document",
     "fingerprint",

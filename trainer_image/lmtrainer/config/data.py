@@ -77,6 +77,9 @@ class DataConfig:
     tokenized: bool | None = setting(
         None, "tables hold input_ids instead of text; needs tokenizer.from"
     )
+    processes: int | None = setting(
+        None, "that prepare the text; left out, one for each CPU", minimum=1, maximum=1024
+    )
     cache: str | None = setting(
         None, "folder for the prepared dataset; left out, it lies in the output folder"
     )

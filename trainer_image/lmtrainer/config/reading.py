@@ -137,7 +137,8 @@ def _read(kind: Any, raw: object, path: str, rule: Rule, mistakes: list[Mistake]
 def _read_union(
     kinds: tuple[Any, ...], raw: object, path: str, rule: Rule, mistakes: list[Mistake]
 ) -> Any:
-    """`X | None` reads as X; `int | Literal["auto"]` takes the word or the number."""
+    """`X | None` reads as X; `int | Literal["auto"]` takes the word or the number; of settings
+    classes, `X | Y`, see `_meant`."""
     rest = [kind for kind in kinds if kind is not type(None)]
     words = [
         w for kind in rest if typing.get_origin(kind) is Literal for w in typing.get_args(kind)
@@ -146,10 +147,23 @@ def _read_union(
     if (isinstance(raw, str) and raw in words) or not others:
         return _read_choice(tuple(words), raw, path, mistakes)
     found: list[Mistake] = []
-    value = _read(others[0], raw, path, rule, found)
+    value = _read(_meant(others, raw), raw, path, rule, found)
     choice = "".join(f' or "{word}"' for word in words)
     mistakes.extend(dataclasses.replace(m, rule=m.rule + choice) for m in found)
     return value
+
+
+def _meant(kinds: list[Any], raw: object) -> Any:
+    """Of several settings classes the one whose field that no class before it has is given."""
+    chosen = kinds[0]
+    if len(kinds) == 1 or not isinstance(raw, Mapping):
+        return chosen
+    known = {f.key for f in fields(chosen)}
+    for kind in kinds[1:]:
+        keys = {f.key for f in fields(kind)}
+        chosen = kind if any(key in raw for key in keys - known) else chosen
+        known |= keys
+    return chosen
 
 
 def _read_choice(words: tuple[Any, ...], raw: object, path: str, mistakes: list[Mistake]) -> Any:

@@ -13,20 +13,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lmtrainer.config.command import CommandConfig
 from lmtrainer.config.data import DataConfig
 from lmtrainer.config.divergence import DivergenceConfig
 from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.model import OBJECTIVES, ModelConfig, Objective
 from lmtrainer.config.objectives import objective_mistakes, pair_mistakes, sequence_mistakes
 from lmtrainer.config.optimizer import OptimizerConfig
+from lmtrainer.config.output import CheckpointConfig, OutputConfig
 from lmtrainer.config.pairs import PairsConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.precision import LossScaleConfig, Precision
 from lmtrainer.config.schema import document, required, setting
-from lmtrainer.config.sources import claims, location_mistakes
+from lmtrainer.config.sources import claims
 from lmtrainer.config.tokenizer import TokenizerConfig
 
-Resume = Literal["auto", "never", "required"]
+SCORES_AT_ONCE = 1 << 24
+"""Most scores of the vocabulary that are in memory, unless those of one position are more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,37 +75,6 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointConfig:
-    """When the state of training is made durable, and what a start does with what it finds."""
-
-    every_steps: int = setting(
-        500, "steps between checkpoints", minimum=1, way_out="leave it out for 500"
-    )
-    keep: int = setting(
-        3,
-        "newest checkpoints to keep",
-        minimum=2,
-        way_out="the last good one must survive a bad save",
-    )
-    resume: Resume = setting(
-        "auto",
-        "auto: go on where the same configuration stopped; never: start afresh; "
-        "required: fail without a checkpoint",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputConfig:
-    """Where the results go."""
-
-    to: str = required("folder of the results, such as pvc://results/my-model")
-    tensorboard: bool = setting(True, "write TensorBoard event files, too")
-
-    def mistakes(self) -> Iterator[Mistake]:
-        yield from location_mistakes("to", (self.to,), writable=True)
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """All that the trainer needs to know. Everything about nodes and ranks comes by environment."""
 
@@ -112,7 +84,7 @@ class RunConfig:
     precision: Precision = setting("auto", "auto: bf16 on GPUs, fp32 on CPUs")
     gradient_checkpointing: bool = setting(False, "keep less for backward, compute it again")
     loss_chunks: int = setting(
-        1, "parts in which scores of the vocabulary are computed", minimum=1, maximum=1024
+        1, "least parts in which scores of the vocabulary are computed", minimum=1, maximum=1024
     )
     loss_scale: LossScaleConfig = setting(LossScaleConfig, "for gradients too small for fp16")
     threads_per_process: int | Literal["auto"] = setting(
@@ -227,6 +199,10 @@ class ResolvedRun(RunConfig):
     )
 
 
+Work = RunConfig | CommandConfig
+"""What a group of nodes can be asked to do: train, or run a program of the user's own."""
+
+
 _WITHOUT_WEIGHT = (
     "output",
     "checkpoint",
@@ -241,13 +217,17 @@ _WITHOUT_WEIGHT = (
 """How results are kept and looked at, and how the same sums are computed."""
 
 
-def identity(config: RunConfig) -> dict[str, Any]:
+def identity(config: Work) -> dict[str, Any]:
     """The part of a configuration that decides the weights: runs with equal identities may share an
-    output folder. Where results go, how often they are saved or looked at, is not part of it."""
+    output folder. Where results go, how often they are saved or looked at, is not part of it.
+    Whether a program of the user's own may go on with what lies there is its own affair."""
+    if isinstance(config, CommandConfig):
+        return {"program": "command"}
     kept = document(config)
     for name in _WITHOUT_WEIGHT:
         kept.pop(name, None)
-    kept["data"].pop("cache", None)
+    for name in ("cache", "processes"):
+        kept["data"].pop(name, None)
     for phase in kept["phases"]:
         phase.pop("microBatchSize")  # how a batch is cut changes rounding, not the maths
     return dict(kept)
@@ -259,14 +239,28 @@ def fingerprint(plain: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def config_hash(config: RunConfig) -> str:
+def scores_at_once(targets: int, vocabulary: int, parts: int) -> int:
+    """Positions whose scores of every token are computed at once."""
+    return max(1, min(-(-targets // parts), SCORES_AT_ONCE // vocabulary))
+
+
+def config_hash(config: Work) -> str:
     """Hash of what decides the weights: the frozen one, where there is one."""
     frozen = config.config_hash if isinstance(config, ResolvedRun) else None
     return frozen or fingerprint(identity(config))
 
 
-def volume_claims(config: RunConfig) -> tuple[str, ...]:
+def volume_claims(config: Work) -> tuple[str, ...]:
     """Every volume claim that the configuration reads or writes."""
-    places = [*config.data.train, *config.data.validation.files, config.output.to]
-    places += [p for p in (config.data.cache, config.tokenizer.from_, config.model.from_) if p]
+    if isinstance(config, CommandConfig):
+        return claims([*config.locations, config.output.to])
+    places = [*config.data.train, *config.data.validation.files, *written_places(config)]
+    places += [p for p in (config.tokenizer.from_, config.model.from_) if p]
     return claims(places)
+
+
+def written_places(config: Work) -> tuple[str, ...]:
+    """Locations that the run writes to."""
+    if isinstance(config, CommandConfig) or config.data.cache is None:
+        return (config.output.to,)
+    return (config.output.to, config.data.cache)

@@ -4,10 +4,10 @@ The configuration of the trainer and the specification of a job are both written
 schema of the custom resource is generated from the same declarations. `reading.parse` reads them.
 
 A class declares its fields as keyword-only dataclass fields with types out of: bool, int, float,
-str, Literal[...], another such class, `X | None`, `int | Literal["auto"]`, tuple[X, ...],
-Mapping[str, X], or a subclass of str with a method `from_document(raw)` that returns itself or
-raises ValueError(rule, way out). Names are snake_case in Python and camelCase in documents (`from_`
-is `from`).
+str, Literal[...], another such class, two of them (`X | Y`, told apart by a field that only the
+second has), `X | None`, `int | Literal["auto"]`, tuple[X, ...], Mapping[str, X], or a subclass of
+str with a method `from_document(raw)` that returns itself or raises ValueError(rule, way out).
+Names are snake_case in Python and camelCase in documents (`from_` is `from`).
 
 Rules between fields go into a method `mistakes(self) -> Iterable[Mistake]`, whose field names are
 relative to the object; a rule that compares fields names the others in `Mistake.about`. The class

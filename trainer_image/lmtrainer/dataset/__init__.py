@@ -3,6 +3,9 @@
     prepare    text -> tokenizer and dataset, or proof that they are there; opens them
     home       where the dataset lies, and who may write there
     build      makes both
+    sharding   text -> shards, in parts, by many processes
+    crew       those processes
+    merging    parts -> one dataset
     encode     documents -> ids
     writing    ids -> shards
     store      the files, and how they are read

@@ -11,15 +11,14 @@ from typing import Any
 from lmtrainer import vocab
 from lmtrainer.config import RunConfig, fingerprint
 from lmtrainer.config.schema import document
+from lmtrainer.contract.cpus import usable_cpus
 from lmtrainer.dataset import agreement
-from lmtrainer.dataset.encode import encode
 from lmtrainer.dataset.home import DATASET, TOKENIZER
+from lmtrainer.dataset.sharding import Layout, Work, build_dataset
 from lmtrainer.dataset.store import FORMAT, facts_of
-from lmtrainer.dataset.writing import Writer
 from lmtrainer.durable import (
     MANIFEST_FILE,
     DamagedError,
-    building,
     sha256_of,
     verify_manifest,
 )
@@ -114,30 +113,29 @@ def build(inputs: Inputs, home: Path, mark: str) -> None:
     vocabulary = vocab.load(home / TOKENIZER)
     assert inputs.run.objective is not None, "the plan resolves it"
     vocabulary.require(inputs.run.objective)
-    opener, terminator = (_id(vocabulary, roles) for roles in _around_documents(inputs.run))
+    work = Work(inputs.corpus, home / TOKENIZER, _layout(inputs.run, vocabulary), mark)
+    build_dataset(
+        work,
+        home / DATASET,
+        inputs.run.data.processes or usable_cpus(),
+        inputs.reading,
+        lambda: _check_unchanged(inputs),
+    )
+
+
+def _layout(run: RunConfig, vocabulary: Vocabulary) -> Layout:
+    opener, terminator = (_id(vocabulary, roles) for roles in _around_documents(run))
     around = [id_ for id_ in (opener, terminator) if id_ is not None]
-    if inputs.corpus.reading.instances:
+    if run.data.sequences == "instances":
         around = vocabulary.special_ids.tolist()
-    never_predicted = inputs.run.objective != "clm"
-    with (
-        building(home / DATASET) as beside,
-        Writer(
-            beside,
-            vocabulary.size,
-            opener=opener,
-            terminator=terminator,
-            sentences=inputs.run.draws_pairs,
-            instances=inputs.corpus.reading.instances,
-        ) as writer,
-    ):
-        text = pieces(inputs.corpus, on_read=inputs.reading("encode text"))
-        encode(text, vocabulary, writer, sentences=inputs.run.draws_pairs)
-        _check_unchanged(inputs)
-        writer.seal(
-            fingerprint=mark,
-            tokenizer=sha256_of(home / TOKENIZER / MANIFEST_FILE),
-            uncounted=[i for i in around if never_predicted and i in vocabulary.special_ids],
-        )
+    never_predicted = run.objective != "clm"
+    return Layout(
+        opener,
+        terminator,
+        sentences=run.draws_pairs,
+        instances=run.data.sequences == "instances",
+        uncounted=tuple(i for i in around if never_predicted and i in vocabulary.special_ids),
+    )
 
 
 def _around_documents(run: RunConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:

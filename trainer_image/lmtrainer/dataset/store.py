@@ -69,6 +69,12 @@ class Shard:
     def targets_file(self) -> str:
         return f"{self.name}.targets"
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        recorded = () if self.sentences is None else (self.sentences_file,)
+        answers = () if self.targets is None else (self.marks_file, self.targets_file)
+        return (self.tokens_file, self.offsets_file, *recorded, *answers)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:

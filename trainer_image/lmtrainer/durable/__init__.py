@@ -18,7 +18,7 @@ from lmtrainer.durable.files import (
     sync_folder,
     write_new,
 )
-from lmtrainer.durable.folders import building, make_folder, remove_leftovers
+from lmtrainer.durable.folders import building, make_folder, remove, remove_leftovers
 from lmtrainer.durable.manifest import (
     MANIFEST_FILE,
     DamagedError,
@@ -42,6 +42,7 @@ __all__ = [
     "measure",
     "read_manifest",
     "read_small",
+    "remove",
     "remove_leftovers",
     "replace",
     "sha256_of",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lmtrainer.contract import reports
 from lmtrainer.contract.arguments import Stage
+from lmtrainer.contract.command import PROGRESS_LINES
 from lmtrainer.contract.environment import NodeEnvironment
 from lmtrainer.contract.reports import Announcement, Completion, Progress, Termination
 from lmtrainer.progress.files import read_report, write_whole
@@ -19,6 +20,7 @@ _STALE = (
     reports.PROGRESS_FILE,
     reports.COMPLETION_FILE,
     reports.ANNOUNCEMENT_FILE,
+    PROGRESS_LINES,
     "heartbeat-*",
     "error-*.json",
     "stack-*.txt",

@@ -17,13 +17,23 @@ from typing import TYPE_CHECKING
 from lmtrainer.contract.environment import NodeEnvironment
 from lmtrainer.faults import RendezvousError
 from lmtrainer.launch.sockets import is_loopback, listen, port_of
-from lmtrainer.parallel.rendezvous import Fence, claim_node, connect, handshake, open_store
+from lmtrainer.parallel.rendezvous import (
+    Fence,
+    claim_node,
+    connect,
+    handshake,
+    nodes_ended,
+    open_store,
+    tell_end,
+)
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 HANDSHAKE_SECONDS = 0.5
 """Between two handshakes."""
+CONCLUDE_SECONDS = 0.1
+"""The same once this node is done."""
 STALE_SECONDS = 3.0
 """A handshake older than this says nothing of now."""
 MARGIN_SECONDS = 2.0
@@ -48,6 +58,8 @@ class Membership:
         self._error: BaseException | None = None
         self._served: Store | None = None
         """Served for as long as this object lives."""
+        self._wake = threading.Event()
+        self._concluded = False
         self.joined = False
 
     @property
@@ -82,6 +94,12 @@ class Membership:
         age = time.monotonic() - self._answered_at
         return f"{store} has not answered for {age:.0f} s" if age > STALE_SECONDS else ""
 
+    def conclude(self) -> bool:
+        """Tell the group that all ranks of this node ended well. True once it knows; on the leader,
+        once all other nodes have said so, too."""
+        self._wake.set()
+        return self._concluded or self._error is not None
+
     def _run(self) -> None:
         try:
             self._join_and_keep()
@@ -99,4 +117,8 @@ class Membership:
             handshake(client, fence)
             self._answered_at = time.monotonic()
             self.joined = True
-            time.sleep(HANDSHAKE_SECONDS)
+            if self._wake.wait(HANDSHAKE_SECONDS) and not self._concluded:
+                tell_end(client, node.node_rank)
+                self._concluded = not node.is_master or nodes_ended(client, node.nnodes)
+            if self._wake.is_set():
+                time.sleep(CONCLUDE_SECONDS)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lmtrainer.config import RunConfig
+from lmtrainer.config import CommandConfig, Work
 from lmtrainer.contract import reports
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.environment import DIE_WITH_PARENT, NodeEnvironment, from_env
@@ -30,6 +30,7 @@ from lmtrainer.launch import folder as folders
 from lmtrainer.launch import hang, lifeline
 from lmtrainer.launch.last_word import reason, termination
 from lmtrainer.launch.membership import Membership
+from lmtrainer.launch.own import OwnProgram
 from lmtrainer.launch.ranks import Ranks
 from lmtrainer.launch.settings import read_run
 from lmtrainer.launch.signals import stop_on_signals
@@ -92,22 +93,27 @@ class _Node:
         self._stop = stop
         self._ranks = Ranks(node, command)
         self._membership: Membership | None = None
+        self._own: OwnProgram | None = None
         self._pulse = time.monotonic()
         self._kill_at: float | None = None
         self._interrupted = False
         self._patience = 0.0
         self.error: BaseException | None = None
 
-    def start(self, run: RunConfig, env: Mapping[str, str]) -> None:
+    def start(self, run: Work, env: Mapping[str, str]) -> None:
         """Ports first, then the announcement, then the ranks of the master, then the store: ranks
-        take seconds to import torch, and find it served when they come."""
+        take seconds to import torch, and find it served when they come. A program of the user's own
+        waits for the store and for its output folder."""
         node = self._node
         folders.prepare_folder(self._folder)
         status = listen(node.master_addr, node.status_port, purpose="status port")
-        if node.world_size > 1:
+        if node.world_size > 1 or isinstance(run, CommandConfig):
             self._membership = Membership(node)
+            if isinstance(run, CommandConfig):
+                self._own = OwnProgram(run, node, self._membership)
+                env = {**env, **self._own.variables}
         master_port = self._membership.port if self._membership else node.master_port
-        if self._stage == "train":
+        if self._stage == "train" and not isinstance(run, CommandConfig):
             self._patience = hang.limit(run.hang_seconds, node.world_size)
         threads = run.threads_per_process
         self._ranks.prepare(
@@ -115,10 +121,12 @@ class _Node:
         )
         serve(status, self._routes())
         folders.announce(self._folder, status_port=port_of(status), master_port=master_port)
-        if node.is_master:
+        if node.is_master and self._own is None:
             self._ranks.start()
         if self._membership is not None:
             self._membership.start()
+        if self._own is not None:
+            self._own.start()
 
     def watch(self) -> None:
         """Return when every rank has ended, or is to be killed."""
@@ -126,6 +134,8 @@ class _Node:
             self._pulse = time.monotonic()
             self._ranks.poll()
             lifeline.reap_strangers(self._ranks.pids)
+            if self._own is not None:
+                self._own.look()
             if self._kill_at is None:
                 self._go_on()
             time.sleep(POLL_SECONDS)
@@ -138,6 +148,8 @@ class _Node:
             self._ranks.poll()
             time.sleep(POLL_SECONDS)
         self._ranks.drain()
+        if self._own is not None:
+            self._own.look(last=True)
 
     def last_word(self) -> Termination:
         """Why the node ended."""
@@ -153,11 +165,17 @@ class _Node:
         )
 
     def _is_over(self) -> bool:
-        if self._ranks.started and not self._ranks.running:
+        if self._ranks.started and not self._ranks.running and self._settled():
             return True
         if self._kill_at is None:
             return False
         return not self._ranks.started or time.monotonic() >= self._kill_at
+
+    def _settled(self) -> bool:
+        """No rank runs: is there nothing else to wait for?"""
+        if self._own is None or self._kill_at is not None:
+            return True
+        return self._own.settled(self._ranks.endings)
 
     def _go_on(self) -> None:
         """Start the ranks when the group is there; begin the end when there is a reason."""
@@ -165,8 +183,12 @@ class _Node:
         if seconds is not None:
             self._ranks.ask_to_end()
             self._kill_at = time.monotonic() + seconds
-        elif not self._ranks.started and self._membership and self._membership.joined:
+        elif not self._ranks.started and self._may_start():
             self._ranks.start()
+
+    def _may_start(self) -> bool:
+        joined = self._membership is not None and self._membership.joined
+        return joined and (self._own is None or self._own.may_start)
 
     def _time_to_end(self) -> float | None:
         """None while all is well; else how long the ranks that are left may take to end."""
@@ -178,9 +200,10 @@ class _Node:
             return self._node.grace_seconds
         if ExitType.INTERRUPTED in types:
             return self._node.grace_seconds
-        if self._membership is not None and self._membership.fault is not None:
-            self.error = self._membership.fault
-            return FAILURE_SECONDS
+        for part in (self._membership, self._own):
+            if part is not None and part.fault is not None:
+                self.error = part.fault
+                return FAILURE_SECONDS
         self.error = self._hang()
         return HANG_SECONDS if self.error is not None else None
 
@@ -207,7 +230,7 @@ class _Node:
     def _unready(self) -> str:
         if self._kill_at is not None or self._stop.requested:
             return "the node is ending"
-        if self._membership is not None:
+        if self._membership is not None and (self._own is None or self._ranks.started):
             return self._membership.unready()
         return "" if self._ranks.started else "the ranks are not started yet"
 

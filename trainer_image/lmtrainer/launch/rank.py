@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from lmtrainer.config import CommandConfig
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.environment import NODE_DIR, from_env
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.launch import lifeline, stacks
 from lmtrainer.launch.peers import exit_type_of
+from lmtrainer.launch.program import become
 from lmtrainer.launch.rank_environment import LAUNCHER_PID
 from lmtrainer.launch.settings import read_run
 from lmtrainer.launch.signals import stop_on_signals
@@ -31,19 +33,24 @@ _PLAIN = frozenset({ExitType.USER_ERROR, ExitType.INTERRUPTED, ExitType.FENCED})
 
 
 def run_rank(stage: Stage, config_path: str, env: Mapping[str, str]) -> int:
-    """Run a stage in this process. Returns 0 or does not return."""
+    """Run a stage, or a program of the user's own, in this process. Returns 0 or does not
+    return."""
     if LAUNCHER_PID not in env:
         raise SystemExit("lmtrainer rank: is started by lmtrainer launch only")
     lifeline.die_with(int(env[LAUNCHER_PID]))
     faulthandler.enable()
     stacks.answer(Path(env[NODE_DIR]), int(env["RANK"]))
     reports = RankReports(env[NODE_DIR], int(env["RANK"]))
-    stop = stop_on_signals()
     try:
+        run = read_run(config_path)
+        node = from_env(env)
+        if isinstance(run, CommandConfig):
+            become(run, node, env)
+        stop = stop_on_signals()
         context = StageContext(
             stage=stage,
-            run=read_run(config_path),
-            node=from_env(env),
+            run=run,
+            node=node,
             reports=reports,
             rank=int(env["RANK"]),
             local_rank=int(env["LOCAL_RANK"]),

@@ -43,7 +43,7 @@ def rank_environment(
         names.MASTER_ADDR: node.master_addr,
         names.MASTER_PORT: str(master_port),
         "TORCHELASTIC_USE_AGENT_STORE": "True",
-        "TORCHELASTIC_RESTART_COUNT": "0",
+        "TORCHELASTIC_RESTART_COUNT": str(node.attempt - 1),
         "TORCHELASTIC_MAX_RESTARTS": "0",
         "TORCHELASTIC_RUN_ID": f"{node.job_uid}-{node.attempt}",
         "TORCHELASTIC_ERROR_FILE": str(Path(node.node_dir) / error_file(rank)),

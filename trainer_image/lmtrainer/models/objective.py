@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmtrainer.dataset.batches import Batch
-from lmtrainer.models.memory import in_chunks
+from lmtrainer.models.cross_entropy import linear_cross_entropy
 
 
 class DeviceBatch(NamedTuple):
@@ -106,8 +106,18 @@ def target_hidden(model: Any, batch: DeviceBatch) -> tuple[Tensor, Tensor | None
 
 def word_scores(model: Any, targets: Tensor) -> Tensor:
     """Scores of every token of the vocabulary: [M, vocabulary]."""
-    head = model.cls.predictions if hasattr(model, "cls") else model.lm_head
-    return head(targets)  # type: ignore[no-any-return]
+    decoder, features = _decoder(model, targets)
+    return decoder(features)  # type: ignore[no-any-return]
+
+
+def _decoder(model: Any, targets: Tensor) -> tuple[Any, Tensor]:
+    """The linear layer that scores every token, and what it is given."""
+    if hasattr(model, "cls"):
+        return model.cls.predictions.decoder, model.cls.predictions.transform(targets)
+    if hasattr(model, "roberta"):
+        head = model.lm_head
+        return head.decoder, head.layer_norm(F.gelu(head.dense(targets)))
+    return model.lm_head, targets
 
 
 class Scores(NamedTuple):
@@ -160,7 +170,7 @@ class Objective(nn.Module):
     """Model and loss as one module, so that data parallelism sees one forward call."""
 
     def __init__(self, model: nn.Module, *, chunks: int = 1) -> None:
-        """`chunks`: parts in which the scores are computed, and computed again in backward."""
+        """`chunks`: least number of parts in which the scores are computed."""
         super().__init__()
         self.model = model
         self._chunks = chunks
@@ -180,9 +190,7 @@ class Objective(nn.Module):
         return Losses(words + pair_weight * pairs, words.detach(), pairs.detach(), right)
 
     def _words(self, targets: Tensor, labels: Tensor) -> Tensor:
-        if self._chunks == 1:
-            return self._cross_entropy(targets, labels)
-        return in_chunks(self._cross_entropy, targets, labels, self._chunks)
-
-    def _cross_entropy(self, targets: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(word_scores(self.model, targets).float(), labels, reduction="sum")
+        decoder, features = _decoder(self.model, targets)
+        return linear_cross_entropy(
+            features, decoder.weight, decoder.bias, labels, parts=self._chunks
+        )

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmtrainer.config import RunConfig
+from lmtrainer.config import Work
 from lmtrainer.durable import make_folder, remove_leftovers
 from lmtrainer.faults import FencedError, UserError
 from lmtrainer.output.identity import (
@@ -60,7 +60,7 @@ class Claim:
 @contextlib.contextmanager
 def claim(
     folder: Path,
-    run: RunConfig,
+    run: Work,
     job_uid: str,
     attempt: int,
     *,
@@ -104,7 +104,7 @@ def _locked(mine: Claim, wait_seconds: float) -> Iterator[None]:
         yield
 
 
-def _sign(mine: Claim, run: RunConfig) -> None:
+def _sign(mine: Claim, run: Work) -> None:
     """Write run.json, unless what lies there forbids it."""
     found = read_identity(mine.folder)
     if found is not None:
@@ -121,7 +121,7 @@ def _sign(mine: Claim, run: RunConfig) -> None:
     write_configuration(mine.folder, run)
 
 
-def _in_use(mine: Claim, run: RunConfig, fault: LockHeldError) -> Exception:
+def _in_use(mine: Claim, run: Work, fault: LockHeldError) -> Exception:
     if fault.holder.job_uid == mine.job_uid:
         return FencedError(f"{mine.folder} is still being written by {fault.holder}")
     if run.checkpoint.resume == "never":

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmtrainer.config import MistakesError, RunConfig, config_hash, fingerprint, identity, parse
+from lmtrainer.config import MistakesError, Work, config_hash, fingerprint, identity, parse
 from lmtrainer.config.mistakes import show
 from lmtrainer.config.schema import differences, document
 from lmtrainer.contract.output import CONFIGURATION_FILE, RUN_FILE, folder_beside
@@ -53,7 +53,7 @@ class RunIdentity:
     """Of the identity as it stands here."""
 
 
-def identity_of(run: RunConfig, job_uid: str, attempt: int) -> RunIdentity:
+def identity_of(run: Work, job_uid: str, attempt: int) -> RunIdentity:
     """What run.json says while this attempt of this job writes."""
     plain = identity(run)
     return RunIdentity(
@@ -69,7 +69,7 @@ def write_identity(folder: Path, record: RunIdentity) -> None:
     replace(folder / RUN_FILE, json.dumps(document(record), indent=1, allow_nan=False) + "\n")
 
 
-def write_configuration(folder: Path, run: RunConfig) -> None:
+def write_configuration(folder: Path, run: Work) -> None:
     """Leave the configuration in the folder, such that it reads back as an equal one."""
     plain = {key: value for key, value in document(run).items() if key != "configHash"}
     replace(folder / CONFIGURATION_FILE, json.dumps(plain, indent=1, allow_nan=False) + "\n")
@@ -96,7 +96,7 @@ def read_identity(folder: Path) -> RunIdentity | None:
     return found
 
 
-def resolve(base: Path, run: RunConfig, job_uid: str) -> Path:
+def resolve(base: Path, run: Work, job_uid: str) -> Path:
     """The folder that this job writes to; nothing is written. Every attempt gets the same answer.
 
     Nothing there, or the job's own: `base`. Another job's of the same configuration: `base` too,
@@ -124,7 +124,7 @@ def resolve(base: Path, run: RunConfig, job_uid: str) -> Path:
     return chosen
 
 
-def check_owner(folder: Path, found: RunIdentity, run: RunConfig) -> None:
+def check_owner(folder: Path, found: RunIdentity, run: Work) -> None:
     """UserError, field by field, if the folder belongs to a run of another configuration."""
     if found.config_hash != config_hash(run):
         fields = "; ".join(_differing(found.identity, identity(run))) or "its hash"
@@ -134,7 +134,7 @@ def check_owner(folder: Path, found: RunIdentity, run: RunConfig) -> None:
         )
 
 
-def _check(folder: Path, run: RunConfig, job_uid: str) -> None:
+def _check(folder: Path, run: Work, job_uid: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output.to: {folder} is not a folder; choose another output.to")
     found = read_identity(folder)

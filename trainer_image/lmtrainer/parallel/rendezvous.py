@@ -113,6 +113,16 @@ def claim_node(store: Store, node_rank: int, instance: str) -> None:
         )
 
 
+def tell_end(store: Store, node_rank: int) -> None:
+    """All ranks of a node have ended well."""
+    store.set(_end_key(node_rank), "well")
+
+
+def nodes_ended(store: Store, nnodes: int) -> bool:
+    """Have those of every node?"""
+    return bool(store.check([_end_key(rank) for rank in range(nnodes)]))
+
+
 def gather(store: Store, rank: int, world_size: int, *, seconds: float) -> None:
     """Wait until every rank is here; RendezvousError names those that are not."""
     deadline = time.monotonic() + seconds
@@ -157,6 +167,10 @@ def within(seconds: float, action: Callable[[], T], *, what: str, watch: Callabl
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _end_key(node_rank: int) -> str:
+    return f"lmtrainer/ended/{node_rank}"
 
 
 def _rank_key(rank: int) -> str:

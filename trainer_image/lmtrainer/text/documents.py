@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lmtrainer.config.data import DocumentRule
 from lmtrainer.faults import UserError
-from lmtrainer.text.files import OnRead, TextFile, opened
+from lmtrainer.text.files import OnRead, Stretch, TextFile, opened
 from lmtrainer.text.instances import Instance
 
 PIECE = 1 << 20
@@ -157,7 +157,8 @@ def cut_lines(texts: Iterator[str]) -> Iterator[Line]:
 def decoded(file: TextFile, encoding: str, on_read: OnRead) -> Iterator[str]:
     """The text of a file, a block at a time; UserError at the first byte that is none."""
     # A byte order mark says how the bytes are to be read; it is not part of the text.
-    marked = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+    first = file.begin if isinstance(file, Stretch) else 0
+    marked = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" and not first else encoding
     decoder = codecs.getincrementaldecoder(marked)()
     read = 0
     with opened(file, on_read) as source:
@@ -170,9 +171,10 @@ def decoded(file: TextFile, encoding: str, on_read: OnRead) -> Iterator[str]:
                 text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as fault:
                 # The decoder saw the end of what was read, with what it had kept from before.
-                offset = read - len(fault.object) + fault.start
+                offset = first + read - len(fault.object) + fault.start
                 byte = fault.object[fault.start]
-                raise UserError(_not_text(file, encoding, byte, offset)) from None
+                whole = file.file if isinstance(file, Stretch) else file
+                raise UserError(_not_text(whole, encoding, byte, offset)) from None
             if text:
                 yield text
             if not block:

@@ -11,13 +11,31 @@ import gzip
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from lmtrainer.durable import FileFact, measure
 from lmtrainer.text.remote import RemoteFile
 
-TextFile = Path | RemoteFile
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some bytes of a file that are text by themselves: no document crosses either end."""
+
+    file: Path | RemoteFile
+    begin: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    def __str__(self) -> str:
+        return f"{self.file} from byte {self.begin}" if self.begin else str(self.file)
+
+
+TextFile = Path | RemoteFile | Stretch
 Form = Literal["text", "lines of JSON", "JSON", "CSV", "Parquet", "Arrow", "saved"]
 
 ENDINGS: dict[str, Form] = {
@@ -39,6 +57,7 @@ OnRead = Callable[[int], None]
 
 
 def form_of(file: TextFile) -> Form:
+    """What a file is, by its ending."""
     if isinstance(file, Path) and is_saved(file):
         return "saved"
     name = file.name.lower().removesuffix(PACKED)
@@ -62,12 +81,16 @@ def opened(file: TextFile, on_read: OnRead) -> Iterator[BinaryIO]:
 
 
 def raw(file: TextFile) -> BinaryIO:
-    """The bytes of a file as they are; they can be read in any order."""
+    """The bytes of a file as they are. Those of a whole file can be read in any order."""
+    if isinstance(file, Stretch):
+        return cast(BinaryIO, _Bounded(raw(file.file), file.begin, file.end))
     return file.open("rb") if isinstance(file, Path) else file.open()
 
 
 def size_of(file: TextFile) -> int:
     """Bytes."""
+    if isinstance(file, Stretch):
+        return file.end - file.begin
     return sum(part.stat().st_size for part in _parts(file)) if _local(file) else _far(file).size
 
 
@@ -131,3 +154,25 @@ class _Counted(io.RawIOBase):
         if block:
             self._on_read(len(block))
         return block
+
+
+class _Bounded(io.RawIOBase):
+    """The bytes of a file from `begin` to `end`."""
+
+    def __init__(self, file: BinaryIO, begin: int, end: int) -> None:
+        file.seek(begin)
+        self._file = file
+        self._left = end - begin
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        block = self._file.read(wanted)
+        self._left -= len(block)
+        return block
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

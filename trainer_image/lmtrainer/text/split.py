@@ -69,14 +69,19 @@ def pieces(
 
     Raises UserError if a share is to be held out of fewer than two documents.
     """
-    sides = _sides(corpus)
+    sides = sides_from(corpus, 0, exceptions(corpus))
+    yield from with_sides(_stream(corpus, corpus.files, on_read), sides)
+    for piece in _stream(corpus, corpus.held_out, on_read):
+        yield "validation", piece
+
+
+def with_sides(pieces: Iterator[Piece], sides: Iterator[Split]) -> Iterator[tuple[Split, Piece]]:
+    """Pieces with the side of their document."""
     side: Split = next(sides)
-    for piece in _stream(corpus, corpus.files, on_read):
+    for piece in pieces:
         yield side, piece
         if piece.last:
             side = next(sides)
-    for piece in _stream(corpus, corpus.held_out, on_read):
-        yield "validation", piece
 
 
 def _stream(
@@ -86,14 +91,13 @@ def _stream(
         yield from records(file, corpus.reading, on_read)
 
 
-def _sides(corpus: Corpus) -> Iterator[Split]:
-    """The side of each document of `files`, without end."""
+def sides_from(corpus: Corpus, first: int, exceptions: Mapping[int, bool]) -> Iterator[Split]:
+    """The side of each document of `files` from number `first` on, without end."""
     share = corpus.share
     if share is None:
         yield from itertools.repeat("train")
         return
-    exceptions = _exceptions(corpus, share)
-    for number, held_out in enumerate(_held_out(corpus.seed, share)):
+    for number, held_out in enumerate(_held_out(corpus.seed, share, first), first):
         yield "validation" if exceptions.get(number, held_out) else "train"
 
 
@@ -101,16 +105,21 @@ def _chances(seed: int, documents: NDArray[np.int64]) -> NDArray[np.float64]:
     return uniform(derive(seed, Purpose.HELD_OUT), documents)
 
 
-def _held_out(seed: int, share: float) -> Iterator[bool]:
-    for start in itertools.count(0, _BLOCK):
+def _held_out(seed: int, share: float, first: int = 0) -> Iterator[bool]:
+    for start in itertools.count(first, _BLOCK):
         yield from (_chances(seed, np.arange(start, start + _BLOCK)) < share).tolist()
 
 
-def _exceptions(corpus: Corpus, share: float) -> dict[int, bool]:
-    """A small corpus may fall on one side only; its most nearly other document then changes sides.
+def exceptions(corpus: Corpus) -> dict[int, bool]:
+    """Documents whose side is not that of their number, True for held out.
+
+    A small corpus may fall on one side only; its most nearly other document then changes sides.
 
     Reads only as many documents as it takes to find one on each side: about 1 / share.
     """
+    share = corpus.share
+    if share is None:
+        return {}
     ends = (piece for piece in _stream(corpus, corpus.files, lambda count: None) if piece.last)
     count = 0
     seen: set[bool] = set()

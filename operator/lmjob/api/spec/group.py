@@ -7,7 +7,7 @@ so that what was checked is what runs.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ from lmjob.api.names import Role
 from lmjob.api.spec.pods import PodFields
 from lmjob.api.spec.resources import GPU, Resources, at_most_devices, overridden
 from lmtrainer.config.mistakes import Mistake, key_place
-from lmtrainer.config.phase import batch_mistakes
+from lmtrainer.config.phase import Phase, batch_mistakes
 
 if TYPE_CHECKING:
-    from lmjob.api.spec.job import JobSpec
+    from lmjob.api.spec.placement import Placement
 
 _DEVICES_INHERITED: Mapping[Role, int] = MappingProxyType({"prepare": 0, "evaluate": 1})
 """Devices of `pods` that a role gets unasked: prepare has no use for any, evaluate for one."""
@@ -30,10 +30,10 @@ _SIZE_FIELDS = (
 )
 
 
-def pod_of(spec: JobSpec, role: Role) -> PodFields:
+def pod_of(spec: Placement, role: Role) -> PodFields:
     """The fields of a role's pod: its own block over `pods`. Objects and variables are joined by
     name; anything else that the block gives replaces what `pods` gives."""
-    base, own = spec.pods, _block(spec, role)
+    base, own = spec.pods, spec.blocks[role]
     values: dict[str, Any] = {}
     for field in dataclasses.fields(PodFields):
         ours, theirs = getattr(own, field.name), getattr(base, field.name)
@@ -45,24 +45,14 @@ def pod_of(spec: JobSpec, role: Role) -> PodFields:
     return PodFields(**values)
 
 
-def resources_of(spec: JobSpec, role: Role) -> Resources:
+def resources_of(spec: Placement, role: Role) -> Resources:
     """What a pod of a role asks for."""
     base, most = spec.pods.resources, _DEVICES_INHERITED.get(role)
     inherited = base if most is None else at_most_devices(base, most)
-    return overridden(inherited, _block(spec, role).resources)
+    return overridden(inherited, spec.blocks[role].resources)
 
 
-def _block(spec: JobSpec, role: Role) -> PodFields:
-    blocks: Mapping[Role, PodFields] = {
-        "prepare": spec.prepare,
-        "master": spec.master,
-        "worker": spec.workers,
-        "evaluate": spec.evaluate,
-    }
-    return blocks[role]
-
-
-def processes_of(spec: JobSpec, role: Role) -> int:
+def processes_of(spec: Placement, role: Role) -> int:
     """Ranks on one node of a role; only the training group has more than one."""
     if role in ("prepare", "evaluate"):
         return 1
@@ -71,25 +61,26 @@ def processes_of(spec: JobSpec, role: Role) -> int:
     return resources_of(spec, role).gpus or 1
 
 
-def world_size(spec: JobSpec) -> int:
+def world_size(spec: Placement) -> int:
     """Ranks of the training group."""
     workers = spec.workers.replicas
     return processes_of(spec, "master") + workers * processes_of(spec, "worker")
 
 
-def group_mistakes(spec: JobSpec) -> Iterator[Mistake]:
-    """Mistakes that show only when the blocks are seen together; `about` names those blocks."""
+def group_mistakes(spec: Placement, phases: Sequence[Phase]) -> Iterator[Mistake]:
+    """Mistakes that show only when the blocks are seen together, and with the phases of training,
+    if there are any; `about` names those blocks."""
     gpus = list(_gpu_mistakes(spec))
     if gpus:
         yield from (dataclasses.replace(mistake, about=_SIZE_FIELDS) for mistake in gpus)
         return
-    for index, phase in enumerate(spec.phases):
+    for index, phase in enumerate(phases):
         for mistake in batch_mistakes(phase, world_size(spec)):
             here = mistake.under(f"phases[{index}]")
             yield dataclasses.replace(here, about=(*here.about, *_SIZE_FIELDS))
 
 
-def _gpu_mistakes(spec: JobSpec) -> Iterator[Mistake]:
+def _gpu_mistakes(spec: Placement) -> Iterator[Mistake]:
     master = resources_of(spec, "master").gpus
     worker = resources_of(spec, "worker").gpus if spec.workers.replicas else master
     processes = spec.processes_per_node

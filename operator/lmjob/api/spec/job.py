@@ -5,63 +5,79 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from lmjob.api.names import API_VERSION, KIND, MAX_JOB_NAME
+from lmjob.api.names import API_VERSION, KIND, MAX_JOB_NAME, Role
 from lmjob.api.spec.group import group_mistakes
+from lmjob.api.spec.placement import Placement
 from lmjob.api.spec.pods import PodFields
 from lmjob.api.spec.refusals import REFUSED_JOB_FIELDS
-from lmjob.api.spec.roles import EvaluateRole, FailurePolicy, StartupPolicy, WorkersRole
-from lmjob.api.spec.syntax import IMAGE, IMAGE_HELP, NAMESPACE, NAMESPACE_HELP
-from lmtrainer.config import Mistake, RunConfig, parse
+from lmjob.api.spec.roles import EvaluateRole
+from lmjob.api.spec.syntax import NAMESPACE, NAMESPACE_HELP
+from lmtrainer.config import CommandConfig, Mistake, RunConfig, parse
 from lmtrainer.config.run import EvaluateConfig
 from lmtrainer.config.schema import fields, required, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobSpec(RunConfig):
-    """All that a user says about a job: the trainer's configuration, and where and how it runs."""
+class JobSpec(Placement, RunConfig):
+    """All that a user says about training a model: the trainer's configuration, and where and how
+    it runs."""
 
     refused: ClassVar[Mapping[str, str]] = REFUSED_JOB_FIELDS
 
-    image: str | None = setting(
-        None,
-        "image of every pod; left out, the operator's setting",
-        pattern=IMAGE,
-        pattern_help=IMAGE_HELP,
-        way_out="write registry/name:tag, such as example.org/lmtrainer:0.1.0",
-    )
-    suspend: bool = setting(False, "true: no pods until it is false")
-    processes_per_node: int | Literal["auto"] = setting(
-        "auto", "ranks of a node; auto: its GPUs, else 1", minimum=1, maximum=1024
-    )
-    pods: PodFields = setting(PodFields, "fields of every pod of the job")
     prepare: PodFields = setting(
         PodFields, "the pod that makes tokenizer and dataset; no devices unless asked for here"
     )
-    master: PodFields = setting(PodFields, "node 0 of the training group")
-    workers: WorkersRole = setting(WorkersRole, "the other nodes of the training group")
     evaluate: EvaluateRole = setting(
         EvaluateRole, "what is measured, and its pod; one device of each kind unless asked for more"
-    )
-    startup: StartupPolicy = setting(StartupPolicy, "how long a group may take to form")
-    failure_policy: FailurePolicy = setting(FailurePolicy, "what follows a fault")
-    termination_grace_period_seconds: int = setting(
-        60,
-        "between the request to end and the end: a checkpoint is saved in it",
-        minimum=10,
-        maximum=86_400,
     )
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from super().mistakes()
-        yield from group_mistakes(self)
+        yield from group_mistakes(self, self.phases)
+
+    @property
+    def blocks(self) -> Mapping[Role, PodFields]:
+        return {**super().blocks, "prepare": self.prepare, "evaluate": self.evaluate}
 
     def run(self) -> RunConfig:
         """The part that the trainer reads."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(RunConfig)}
         looks = {f.name: getattr(self.evaluate, f.name) for f in dataclasses.fields(EvaluateConfig)}
         return RunConfig(**values | {"evaluate": EvaluateConfig(**looks)})
+
+
+_NOT_READ = "spec.command runs a program of your own, which does not read it; remove either"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec(Placement, CommandConfig):
+    """All that a user says about running a program of the user's own in a group."""
+
+    refused: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            **REFUSED_JOB_FIELDS,
+            **{
+                f.key: _NOT_READ
+                for f in fields(JobSpec)
+                if f.key not in {own.key for own in (*fields(Placement), *fields(CommandConfig))}
+            },
+        }
+    )
+
+    def mistakes(self) -> Iterator[Mistake]:
+        yield from super().mistakes()
+        yield from group_mistakes(self, ())
+
+    def run(self) -> CommandConfig:
+        """The part that the launcher reads."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(CommandConfig)}
+        return CommandConfig(**values)
+
+
+Spec = JobSpec | CommandSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +106,7 @@ class LMTrainingJob:
     )
     kind: Literal["LMTrainingJob"] = required("kind of the object", way_out=f"write kind: {KIND}")
     metadata: Metadata = required("about the job", way_out="write metadata: {name: my-job}")
-    spec: JobSpec = required(
+    spec: JobSpec | CommandSpec = required(
         "what the job shall do", way_out="give spec.data, spec.model, spec.phases and spec.output"
     )
 
@@ -103,7 +119,7 @@ class Job:
     namespace: str
     uid: str | None
     """Kubernetes' uid; None if the document has not been through an API server."""
-    spec: JobSpec
+    spec: Spec
 
 
 def parse_job(body: object) -> Job:

@@ -8,8 +8,8 @@ from types import MappingProxyType
 _HOST = "pods of a job never reach into their host; ask the administrator of the cluster"
 _RIGHTS = "pods run without an API token and without rights; there is nothing to choose"
 _PROTECTION = "pods run unprivileged, under the restricted Pod Security Standard"
-_PROGRAM = "every pod runs the launcher; for a program of your own give spec.image"
-_VOLUMES = "volumes come from the pvc:// locations in data, model, tokenizer and output"
+_PROGRAM = "every pod runs the launcher; for a program of your own give spec.command"
+_VOLUMES = "volumes come from the pvc:// locations of the job, those in spec.command, too"
 
 REFUSED_POD_FIELDS: Mapping[str, str] = MappingProxyType(
     {
@@ -47,7 +47,8 @@ REFUSED_POD_FIELDS: Mapping[str, str] = MappingProxyType(
 
 REFUSED_JOB_FIELDS: Mapping[str, str] = MappingProxyType(
     {
-        **{name: why for name, why in REFUSED_POD_FIELDS.items() if name != "image"},
+        **{k: why for k, why in REFUSED_POD_FIELDS.items() if k not in ("image", "command")},
+        "args": "write them in spec.command, behind the program",
         "nprocPerNode": "it is called spec.processesPerNode here",
         "replicas": "give spec.workers.replicas; there is always one master",
         "podOverrides": "give spec.pods, or the same fields for one role in spec.workers, ...",

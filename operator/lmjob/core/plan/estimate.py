@@ -17,8 +17,8 @@ measures them with torch's saved-tensor hooks):
     attention fused kernels keep no scores; dropout of attention on a CPU is not fused, and keeps
               12 bytes for each token, head and other token (and in bfloat16 6 h for copies)
 
-The head runs on the positions to predict only: 16 h for the transform of BERT, and for each entry
-of the vocabulary log-probabilities and two gradients (12 bytes); in chunks, of one chunk. With
+The head runs on the positions to predict only: 16 h for the transform of BERT (GPT-2: 4 h), the
+gradient of the output projection, and the scores of as many positions as are computed at once. With
 gradient checkpointing only the input of each layer is kept, and one layer at a time is computed
 again. Weights in a short format take 2 bytes with their gradients, the second moment 4, the first
 2, or 4 beside float16. Beside all this lie the libraries and, while the embeddings' gradient is
@@ -41,6 +41,7 @@ from lmtrainer.config.architecture import (
 )
 from lmtrainer.config.phase import Phase, batch_shape
 from lmtrainer.config.resolution import TOKENIZER_DEFAULTS
+from lmtrainer.config.run import scores_at_once
 
 # Bytes per token and layer, as multiples of (h, m).
 _SAVED = {
@@ -59,7 +60,6 @@ _WEIGHT = {"bf16-true": 2, "fp16-true": 2}
 _MOMENTS = {"bf16-true": 6}
 _SCORES = 12
 _MASKS = 2
-_VOCABULARY_ENTRY = 12
 
 LIBRARIES = 450 * 1024**2
 """Resident memory of Python, PyTorch and transformers in use, on a CPU; a CUDA context is alike."""
@@ -193,6 +193,8 @@ def _head_bytes(run: RunConfig, sizes: Architecture, tokens: int) -> int:
     masked = run.objective != "clm"
     targets = round(tokens * run.masking.share) if masked else tokens
     transform = 16 * sizes.hidden_size if masked else 4 * sizes.hidden_size
-    kept = 4 * sizes.hidden_size * targets if run.loss_chunks > 1 else 0
-    at_once = -(-targets // run.loss_chunks)
-    return kept + at_once * (transform + _VOCABULARY_ENTRY * vocabulary_size(run))
+    vocabulary = vocabulary_size(run)
+    at_once = scores_at_once(targets, vocabulary, run.loss_chunks)
+    score = 6 if _short(run) else 4
+    gradient = 4 * vocabulary * (sizes.hidden_size + 1)
+    return targets * transform + gradient + at_once * vocabulary * score

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lmjob.api.names import ROLES
-from lmjob.api.spec import Job, JobSpec, PodSettings, pod_of, processes_of
+from lmjob.api.spec import CommandSpec, Job, JobSpec, PodSettings, Spec, pod_of, processes_of
 from lmjob.api.spec.variables import as_mapping
 from lmjob.core.plan.facts import Facts
 from lmjob.core.plan.resources import precision, threads
 from lmjob.core.plan.shapes import JobIdentity, JobPlan, ReplicaPlan, Role, StagePlan
-from lmtrainer.config import document, fingerprint, resolve
+from lmtrainer.config import CommandConfig, ResolvedRun, document, fingerprint, resolve
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Position
 
@@ -20,16 +20,11 @@ from lmtrainer.contract.reports import Position
 def plan_job(job: Job, *, uid: str, facts: Facts) -> JobPlan:
     """The plan of a job. Equal arguments give equal plans; `uid` is unique in time."""
     spec = job.spec
-    run = resolve(spec.run(), precision=precision(spec), threads=threads(spec, facts))
     plan = JobPlan(
         job=JobIdentity(name=job.name, namespace=job.namespace, uid=uid),
         image=spec.image or facts.default_image,
-        run=run,
-        stages=(
-            _single("prepare", spec),
-            StagePlan(name="train", replicas=_group(spec), target=_target(spec)),
-            _single("evaluate", spec),
-        ),
+        run=_run(spec, threads(spec, facts)),
+        stages=_stages(spec),
         pods=_pods(spec),
         startup_seconds=_seconds(spec.startup.timeout_seconds),
         max_restarts=spec.failure_policy.max_restarts,
@@ -43,12 +38,32 @@ def plan_hash(plan: JobPlan) -> str:
     return fingerprint(document(dataclasses.replace(plan, plan_hash="")))
 
 
+def _run(spec: Spec, threads: int) -> ResolvedRun | CommandConfig:
+    """The work, without "auto"."""
+    if isinstance(spec, CommandSpec):
+        given = spec.run()
+        chosen = threads if given.threads_per_process == "auto" else given.threads_per_process
+        return dataclasses.replace(given, threads_per_process=chosen)
+    return resolve(spec.run(), precision=precision(spec), threads=threads)
+
+
+def _stages(spec: Spec) -> tuple[StagePlan, ...]:
+    """A program of the user's own is one stage: what comes before and after is its affair."""
+    if isinstance(spec, CommandSpec):
+        return (StagePlan(name="train", replicas=_group(spec)),)
+    return (
+        _single("prepare", spec),
+        StagePlan(name="train", replicas=_group(spec), target=_target(spec)),
+        _single("evaluate", spec),
+    )
+
+
 def _single(stage: Stage, spec: JobSpec) -> StagePlan:
     role: Role = "evaluate" if stage == "evaluate" else "prepare"
     return StagePlan(name=stage, replicas=(_replica(spec, role, 0, 0),))
 
 
-def _group(spec: JobSpec) -> tuple[ReplicaPlan, ...]:
+def _group(spec: Spec) -> tuple[ReplicaPlan, ...]:
     worker = _replica(spec, "worker", 0, 1)
     return (
         _replica(spec, "master", 0, 0),
@@ -59,7 +74,7 @@ def _group(spec: JobSpec) -> tuple[ReplicaPlan, ...]:
     )
 
 
-def _replica(spec: JobSpec, role: Role, index: int, node_rank: int) -> ReplicaPlan:
+def _replica(spec: Spec, role: Role, index: int, node_rank: int) -> ReplicaPlan:
     return ReplicaPlan(
         role=role,
         index=index,
@@ -80,13 +95,14 @@ def _seconds(whole: int | None) -> float | None:
     return None if whole is None else float(whole)
 
 
-def _pods(spec: JobSpec) -> Mapping[str, PodSettings]:
+def _pods(spec: Spec) -> Mapping[str, PodSettings]:
     """The pods of every role that the job has; variables stand with the replicas."""
-    roles = [role for role in ROLES if role != "worker" or spec.workers.replicas]
+    has = spec.blocks.keys() - (set() if spec.workers.replicas else {"worker"})
+    roles = [role for role in ROLES if role in has]
     return MappingProxyType({role: _settings(spec, role) for role in roles})
 
 
-def _settings(spec: JobSpec, role: Role) -> PodSettings:
+def _settings(spec: Spec, role: Role) -> PodSettings:
     pod = pod_of(spec, role)
     names = (field.name for field in dataclasses.fields(PodSettings))
     return PodSettings(**{name: getattr(pod, name) for name in names})

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from lmjob.core.plan.estimate import MemoryEstimate, estimate
 from lmjob.core.plan.shapes import JobPlan
+from lmtrainer.config import CommandConfig, RunConfig
 from lmtrainer.config.phase import Phase, batch_shape
-from lmtrainer.config.run import volume_claims
+from lmtrainer.config.run import volume_claims, written_places
 from lmtrainer.config.sources import claims
 
 
@@ -31,12 +32,15 @@ class PhaseOutline:
 
 
 def outline(plan: JobPlan) -> tuple[PhaseOutline, ...]:
-    """Each phase of a plan, in order."""
+    """Each phase of a plan, in order; none of a program of the user's own."""
+    run = plan.run
+    if isinstance(run, CommandConfig):
+        return ()
     world_size = plan.stage("train").world_size
-    return tuple(_phase(plan, phase, world_size) for phase in plan.run.phases)
+    return tuple(_phase(plan, run, phase, world_size) for phase in run.phases)
 
 
-def _phase(plan: JobPlan, phase: Phase, world_size: int) -> PhaseOutline:
+def _phase(plan: JobPlan, run: RunConfig, phase: Phase, world_size: int) -> PhaseOutline:
     shape = batch_shape(phase, world_size)
     on_gpu = "master" in plan.pods and plan.pods["master"].resources.gpus > 0
     return PhaseOutline(
@@ -45,13 +49,12 @@ def _phase(plan: JobPlan, phase: Phase, world_size: int) -> PhaseOutline:
         accumulation=shape.accumulation,
         world_size=world_size,
         tokens_per_step=phase.global_batch_size * phase.sequence_length,
-        memory=estimate(plan.run, phase, world_size=world_size, on_gpu=on_gpu),
+        memory=estimate(run, phase, world_size=world_size, on_gpu=on_gpu),
     )
 
 
 def claims_of(plan: JobPlan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Volume claims that are only read, and those that are written to."""
-    places = (plan.run.output.to, plan.run.data.cache)
-    written = claims(place for place in places if place is not None)
+    written = claims(written_places(plan.run))
     read = tuple(name for name in volume_claims(plan.run) if name not in written)
     return read, written

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from lmjob.api.names import Role as Role
 from lmjob.api.spec.pods import PodSettings
-from lmtrainer.config import ResolvedRun, config_hash
+from lmtrainer.config import CommandConfig, ResolvedRun, config_hash
 from lmtrainer.config.schema import setting
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Position
@@ -82,8 +82,8 @@ class JobPlan:
     version: int = 1
     job: JobIdentity
     image: str
-    run: ResolvedRun
-    """Resolved: no "auto" is left in it."""
+    run: ResolvedRun | CommandConfig
+    """What the nodes are to do. Resolved: no "auto" is left in it."""
     stages: tuple[StagePlan, ...]
     pods: Mapping[str, PodSettings] = setting(
         lambda: MappingProxyType({}), "role -> its pods, all blocks of the specification merged"

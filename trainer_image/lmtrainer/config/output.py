@@ -1,0 +1,44 @@
+"""Where the results of a run go, and what a start does with what it finds there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from lmtrainer.config.mistakes import Mistake
+from lmtrainer.config.schema import required, setting
+from lmtrainer.config.sources import location_mistakes
+
+Resume = Literal["auto", "never", "required"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When the state of training is made durable, and what a start does with what it finds."""
+
+    every_steps: int = setting(
+        500, "steps between checkpoints", minimum=1, way_out="leave it out for 500"
+    )
+    keep: int = setting(
+        3,
+        "newest checkpoints to keep",
+        minimum=2,
+        way_out="the last good one must survive a bad save",
+    )
+    resume: Resume = setting(
+        "auto",
+        "auto: go on where the same configuration stopped; never: start afresh; "
+        "required: fail without a checkpoint",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputConfig:
+    """Where the results go."""
+
+    to: str = required("folder of the results, such as pvc://results/my-model")
+    tensorboard: bool = setting(True, "write TensorBoard event files, too")
+
+    def mistakes(self) -> Iterator[Mistake]:
+        yield from location_mistakes("to", (self.to,), writable=True)

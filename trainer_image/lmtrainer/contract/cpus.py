@@ -1,0 +1,24 @@
+"""How many processors this process may use. The one place that asks; called by the local runner for
+its plan and by the preparation of data."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def usable_cpus() -> int:
+    """Whole processors, at least one."""
+    return max(1, min(len(os.sched_getaffinity(0)), _quota()))
+
+
+def _quota() -> int:
+    """Whole cores that the control group of a container grants; many if it sets no limit."""
+    try:
+        share, period = _QUOTA.read_text().split()
+        return math.floor(int(share) / int(period)) or 1
+    except (OSError, ValueError):
+        return os.cpu_count() or 1

@@ -1,0 +1,92 @@
+"""Follows what a user's own program says about its progress, and tells it like a stage of ours.
+Caller: `node`, on the leader, in its loop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from lmtrainer.contract.command import PROGRESS_LINES, Line, read_line
+from lmtrainer.contract.environment import NodeEnvironment
+from lmtrainer.contract.reports import Position, Progress
+from lmtrainer.progress import RankReports
+
+LOOK_SECONDS = 0.5
+"""Between two looks at the file."""
+
+MAX_BYTES = 1 << 20
+"""Read at one look; what is left waits for the next one."""
+
+PHASE = "command"
+
+
+class Lines:
+    """The lines of one attempt, summed up. `now` is Unix time."""
+
+    def __init__(self, node: NodeEnvironment) -> None:
+        self._path = Path(node.node_dir) / PROGRESS_LINES
+        self._reports = RankReports(node.node_dir, 0)
+        self._progress = Progress(
+            job_uid=node.job_uid, attempt=node.attempt, stage="train", activity=PHASE
+        )
+        self._read = 0
+        self._next = 0.0
+        self._first: tuple[float, int] | None = None
+
+    def look(self, now: float, *, last: bool = False) -> None:
+        """Read what is new, at most now and then, and tell it; `last`: all of it, at once."""
+        if now < self._next and not last:
+            return
+        self._next = now + LOOK_SECONDS
+        changed = False
+        for line in self._lines():
+            self._progress = self._after(line, now)
+            changed = True
+        if changed:
+            self._reports.progress(self._progress)
+
+    def _lines(self) -> list[Line]:
+        """Whole lines behind those that were read; one of MAX_BYTES or more is skipped."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._read)
+                block = file.read(MAX_BYTES)
+        except OSError:
+            return []
+        end = block.rfind(b"\n") + 1 or (len(block) if len(block) == MAX_BYTES else 0)
+        self._read += end
+        texts = block[:end].decode("utf-8", "replace").splitlines()
+        return [line for line in map(read_line, texts) if line is not None]
+
+    def _after(self, line: Line, now: float) -> Progress:
+        before = self._progress
+        step = before.done if line.step is None else line.step
+        if line.step is not None and self._first is None:
+            self._first = (now, line.step)
+        changes = {
+            "done": step,
+            "total": line.total,
+            "position": None if line.step is None else _position(step),
+            "loss": line.loss,
+            "learning_rate": line.learning_rate,
+            "tokens_per_second": line.tokens_per_second,
+            "durable": None if line.checkpoint is None else _position(line.checkpoint),
+            "first_step_at": before.first_step_at or (now if line.step else None),
+        }
+        known = {name: value for name, value in changes.items() if value is not None}
+        found = dataclasses.replace(before, **known)  # type: ignore[arg-type]
+        return dataclasses.replace(found, eta_seconds=self._eta(found, line, now))
+
+    def _eta(self, found: Progress, line: Line, now: float) -> float | None:
+        """As the program says, else from the steps of this attempt so far."""
+        if line.eta_seconds is not None or found.total is None or self._first is None:
+            return line.eta_seconds
+        begun, first = self._first
+        if found.done <= first or now <= begun:
+            return found.eta_seconds
+        return max(0, found.total - found.done) * (now - begun) / (found.done - first)
+
+
+def _position(step: int) -> Position:
+    return Position(phase_index=0, step=step, phase=PHASE)

@@ -1,0 +1,59 @@
+"""A program of the user's own on this node, from the launcher's side: when it may start, what it
+says, and when it is done. Caller: `node`, in its loop; nothing here blocks.
+
+It is done when every process of every node has exited with 0. The leader then leaves the record
+that proves it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from lmtrainer.config import CommandConfig
+from lmtrainer.contract.environment import NodeEnvironment
+from lmtrainer.launch.lines import Lines
+from lmtrainer.launch.membership import Membership
+from lmtrainer.launch.owner import Owner
+from lmtrainer.launch.program import told
+from lmtrainer.launch.verdict import Ending
+
+
+class OwnProgram:
+    """Begun with `start`."""
+
+    def __init__(
+        self, config: CommandConfig, node: NodeEnvironment, membership: Membership
+    ) -> None:
+        """UserError for an output that is nowhere."""
+        self.variables: Mapping[str, str] = told(config, node)
+        self._membership = membership
+        self._owner = Owner(config, node) if node.is_master else None
+        self._lines = Lines(node) if node.is_master else None
+
+    def start(self) -> None:
+        if self._owner is not None:
+            self._owner.start()
+
+    @property
+    def may_start(self) -> bool:
+        """Nobody else writes to the output folder."""
+        return self._owner is None or self._owner.claimed
+
+    @property
+    def fault(self) -> BaseException | None:
+        """Why it must not go on."""
+        return None if self._owner is None else self._owner.fault
+
+    def look(self, *, last: bool = False) -> None:
+        """Tell what it says about its progress."""
+        if self._lines is not None:
+            self._lines.look(time.time(), last=last)
+
+    def settled(self, endings: Sequence[Ending]) -> bool:
+        """All processes of this node have ended: is nothing left to be done here?"""
+        if any(ending.code != 0 for ending in endings):
+            return True
+        if not self._membership.conclude():
+            return False
+        return self._owner is None or self._owner.record()
