@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -270,18 +271,21 @@ def test_row_045_the_text_is_passed_over_several_times_and_masked_otherwise(
     (once,), (thrice,) = (
         exported(tmp_path, **{"passes": n, "random-share": 0, "short-share": 0}) for n in (1, 3)
     )
-    assert len(thrice) == pytest.approx(3 * len(once), rel=0.1)
 
     def real(row: dict[str, Any]) -> str:
         pairs = zip(row["input_ids"], row["labels"], strict=True)
         text = [id_ if label == -100 else label for id_, label in pairs]
         return str([id_ for id_ in text if id_ > 4])
 
-    masks: dict[str, set[str]] = {}
-    for row in thrice:
-        masks.setdefault(real(row), set()).add(str(row["labels"]))
-    copies = [len(found) for found in masks.values()]
-    assert max(copies) == 3, "three copies, masked in three ways"
+    assert len(thrice) == 3 * len(once)
+    # What is not cut off at its ends is the same text in every pass.
+    lengths = {real(row): len(row["labels"]) for row in thrice}
+    copies = Counter(map(real, thrice))
+    whole = [text for text in map(real, once) if lengths.get(text, LENGTH) < LENGTH]
+    assert len(whole) > 5
+    assert all(copies[text] == 3 * whole.count(text) for text in whole)
+    masks = {(real(row), str(row["labels"])) for row in thrice}
+    assert len(masks) > 0.9 * len(thrice)
 
 
 def test_row_046_written_instances_keep_to_the_budget(tmp_path: Path) -> None:
