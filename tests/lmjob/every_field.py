@@ -193,6 +193,12 @@ VALID = {
     "good": GOOD,
     "every field": EVERY_FIELD,
     "other fields": OTHER_FIELDS,
+    "shares": changed(
+        {
+            "spec.steps": 100_000,
+            "spec.phases": [{"name": "short", "share": 0.9}, {"name": "long", "share": 0.1}],
+        }
+    ),
     "words": changed({"spec.tokenizer": {"train": WORDS}}),
     "a command": COMMAND,
 }

@@ -163,7 +163,10 @@ def test_the_configuration_needs_the_standard_library_only():
             'phases[1].name: is used twice (got "a")',
         ),
         ({"phases": [{"name": "A b", "steps": 1}]}, "phases[0].name: must be lower-case letters"),
-        ({"phases": [{"name": "a"}]}, "phases[0].steps: required; give steps or epochs"),
+        (
+            {"phases": [{"name": "a"}]},
+            "phases[0].steps: required; give steps or epochs, or a share",
+        ),
         (
             {"phases": [{"name": "a", "steps": 1, "globalBatchSize": 4, "microBatchSize": 8}]},
             "phases[0].microBatchSize: is more than globalBatchSize 4 (got 8)",

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
 from lmtrainer.checkpoint import State
+from lmtrainer.config import MistakesError, ResolvedRun, RunConfig, document, parse, resolve
+from lmtrainer.config.shares import shared_out
 from lmtrainer.contract.reports import Position
 from lmtrainer.dataset import EvaluationRows, TrainingRows, open_prepared
 from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
@@ -181,3 +183,56 @@ def test_the_head_for_pairs_waits_while_words_alone_are_trained(finished: Path) 
         "BertForPreTraining"
     ]
     AutoModelForMaskedLM.from_pretrained(finished / "model")
+
+
+def shares(steps: int | None, *phases: dict[str, Any]) -> Any:
+    named = [{"name": f"p{number}", **phase} for number, phase in enumerate(phases)]
+    plain = {
+        "data": {"train": ["a.txt"]},
+        "model": {"type": "bert"},
+        "phases": named,
+        "output": {"to": "out"},
+        **({} if steps is None else {"steps": steps}),
+    }
+    return resolve(parse(RunConfig, plain), precision="fp32", threads=1)
+
+
+def test_row_101_ninety_percent_of_the_steps_then_ten() -> None:
+    run = shares(100_000, {"share": 0.9}, {"share": 0.1, "sequenceLength": 512})
+    assert [phase.steps for phase in run.phases] == [90_000, 10_000]
+    assert [phase.warmup_steps for phase in run.phases] == [9000, 1000]
+    assert parse(ResolvedRun, document(run)) == run
+    thirds = shares(100, *[{"share": 1 / 3}] * 3)
+    assert [phase.steps for phase in thirds.phases] == [33, 34, 33]
+    assert sum(shared_out(12_345, [0.1] * 10)) == 12_345
+
+
+@pytest.mark.parametrize(
+    ("steps", "phases", "expected"),
+    [
+        (None, [{"share": 1}], "steps: left out, though phases have shares of them; give them"),
+        (9, [{"steps": 1}], "steps: no phase has a share of them"),
+        (
+            9,
+            [{"share": 0.5}, {"steps": 1}],
+            r"phases\[1\].share: required; give every phase a share",
+        ),
+        (
+            9,
+            [{"share": 0.5}, {"share": 0.4}],
+            "phases: the shares of all phases add up to 0.9, not",
+        ),
+        (9, [{"share": 0.99}, {"share": 0.01}], r"phases\[1\].share: makes no step of 9"),
+        (
+            9,
+            [{"share": 1, "warmupSteps": 10}],
+            r"phases\[0\].warmupSteps: is more than the 9 steps",
+        ),
+        (9, [{"share": 1, "epochs": 1}], r"phases\[0\].share: is given beside steps or epochs"),
+    ],
+)
+def test_shares_that_do_not_come_out_are_refused(
+    steps: int | None, phases: list[dict[str, Any]], expected: str
+) -> None:
+    with pytest.raises(MistakesError, match=expected):
+        shares(steps, *phases)

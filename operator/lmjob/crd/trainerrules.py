@@ -22,6 +22,7 @@ from lmtrainer.config.output import OutputConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.run import EvaluateConfig, MaskingConfig, RunConfig
 from lmtrainer.config.schema import fields
+from lmtrainer.config.shares import share_mistakes
 from lmtrainer.config.tokenizer import (
     MIN_VOCABULARY,
     TokenizerConfig,
@@ -118,7 +119,11 @@ def _phase() -> tuple[Cel, ...]:
             "!(has(self.steps) && has(self.epochs))",
             Phase(name="a", steps=1, epochs=1).mistakes(),
         ),
-        told("has(self.steps) || has(self.epochs)", Phase(name="a").mistakes()),
+        told(
+            "!(has(self.share) && (has(self.steps) || has(self.epochs)))",
+            Phase(name="a", steps=1, share=0.5).mistakes(),
+        ),
+        told("has(self.steps) || has(self.epochs) || has(self.share)", Phase(name="a").mistakes()),
         Cel(
             "!has(self.steps) || !has(self.warmupSteps) || self.warmupSteps <= self.steps",
             expression=said("is more than steps %d; lower it or train longer", "self.steps"),
@@ -150,7 +155,14 @@ def _run() -> tuple[Cel, ...]:
     fits = f"{_OBJECTIVES}[self.model.type]"
     told_fits = f"{_TRAINABLE_TOLD}[self.model.type]"
     family = "self.model.type"
+    shared = "self.phases.exists(p, has(p.share))"
+    one = Phase(name="a", steps=1)
     return (
+        told(f"!has(self.steps) || {shared}", share_mistakes(1, [one])),
+        told(
+            f"has(self.steps) || !{shared}",
+            share_mistakes(None, [dataclasses.replace(one, steps=None, share=1.0)]),
+        ),
         Cel(
             f"!has(self.objective) || !has({family}) || self.objective in {_TRAINABLE}[{family}]",
             expression=said("%s trains %s; use that, or leave it out", family, told_fits),

@@ -39,6 +39,7 @@ class Phase:
     epochs: float | None = setting(
         None, "passes over the training text, instead of steps", above=0, maximum=1_000_000
     )
+    share: float | None = setting(None, "of the job's steps, instead of both", above=0, maximum=1)
     objective: Objective | None = setting(None, "instead of the job's")
     sequence_length: int = setting(
         128, "longest sequence, special tokens included", minimum=4, maximum=1_048_576
@@ -72,8 +73,14 @@ class Phase:
         if self.steps is not None and self.epochs is not None:
             rule = "steps and epochs are both given"
             yield Mistake("steps", str(self.steps), rule, "give one", about=("epochs",))
-        if self.steps is None and self.epochs is None:
-            yield Mistake("steps", "", "required", "give steps or epochs", about=("epochs",))
+        elif self.share is not None and (self.steps is not None or self.epochs is not None):
+            rule = "is given beside steps or epochs"
+            about = ("steps", "epochs")
+            yield Mistake("share", f"{self.share:g}", rule, "give one of them", about=about)
+        elif self.steps is None and self.epochs is None and self.share is None:
+            about = ("epochs", "share")
+            way_out = "give steps or epochs, or a share of the job's steps"
+            yield Mistake("steps", "", "required", way_out, about=about)
         if self.steps is not None and (self.warmup_steps or 0) > self.steps:
             yield Mistake(
                 "warmupSteps",

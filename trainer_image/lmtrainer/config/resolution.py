@@ -7,7 +7,7 @@ or defaults, does not change it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from lmtrainer.config.architecture import (
@@ -20,6 +20,7 @@ from lmtrainer.config.pairs import PairsConfig
 from lmtrainer.config.phase import Phase, warmup_steps
 from lmtrainer.config.precision import LossScaleConfig, Precision, loss_scale_type
 from lmtrainer.config.run import ResolvedRun, RunConfig, config_hash
+from lmtrainer.config.shares import shared_out
 from lmtrainer.config.tokenizer import (
     SpecialTokens,
     TokenizerConfig,
@@ -59,7 +60,8 @@ def resolve(config: RunConfig, *, precision: Precision, threads: int) -> Resolve
         tokenizer=resolve_tokenizer(config.tokenizer, config.model.type),
         model=_model(config.model),
         pairs=(config.pairs or PairsConfig()) if config.draws_pairs else config.pairs,
-        phases=tuple(_phase(phase) for phase in config.phases),
+        steps=None,
+        phases=tuple(map(_phase, _with_steps(config.steps, config.phases))),
     )
     values = {f.name: getattr(filled, f.name) for f in dataclasses.fields(RunConfig)}
     return ResolvedRun(**values, config_hash=config_hash(filled))
@@ -106,6 +108,17 @@ def _optimizer(config: OptimizerConfig) -> OptimizerConfig:
     if config.weight_decay is not None:
         return config
     return dataclasses.replace(config, weight_decay=0.0 if config.type == "adam" else 0.01)
+
+
+def _with_steps(total: int | None, phases: Sequence[Phase]) -> Sequence[Phase]:
+    """Steps instead of shares of them."""
+    if total is None:
+        return phases
+    steps = shared_out(total, [phase.share or 0.0 for phase in phases])
+    return [
+        dataclasses.replace(phase, steps=count, share=None)
+        for phase, count in zip(phases, steps, strict=True)
+    ]
 
 
 def _phase(phase: Phase) -> Phase:

@@ -25,6 +25,7 @@ from lmtrainer.config.pairs import PairsConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.precision import LossScaleConfig, Precision
 from lmtrainer.config.schema import document, required, setting
+from lmtrainer.config.shares import share_mistakes
 from lmtrainer.config.sources import claims
 from lmtrainer.config.tokenizer import TokenizerConfig
 
@@ -100,6 +101,9 @@ class RunConfig:
     objective: Objective | None = setting(None, "left out, clm for gpt2, else mlm")
     masking: MaskingConfig = setting(MaskingConfig, "masks of the mlm objective")
     pairs: PairsConfig | None = setting(None, "pairs of sentences of the mlm+nsp objective")
+    steps: int | None = setting(
+        None, "of all phases, where those have shares", minimum=1, maximum=1_000_000_000
+    )
     phases: tuple[Phase, ...] = required(
         "phases of training, in order",
         min_items=1,
@@ -124,6 +128,7 @@ class RunConfig:
     def mistakes(self) -> Iterator[Mistake]:
         yield from self._objective_mistakes()
         yield from self._tokenized_mistakes()
+        yield from share_mistakes(self.steps, self.phases)
         yield from self._length_mistakes()
         yield from self._fill_mistakes()
         names = [phase.name for phase in self.phases]
