@@ -34,7 +34,7 @@ def encode_whole(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.
     return [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
 
 
-class _Memory(dict[str, bytes]):
+class Memory(dict[str, bytes]):
     """Text -> its ids, uint32 as bytes. What is not known is made, and kept if it is short."""
 
     def __init__(self, make: Callable[[str], bytes]) -> None:
@@ -49,20 +49,20 @@ class _Memory(dict[str, bytes]):
         return ids
 
 
-def _memory(tokenizer: Tokenizer) -> _Memory:
+def _memory(tokenizer: Tokenizer) -> Memory:
     """Of chunks, over one of words: most new chunks are known words with other signs around."""
 
     def ask(text: str) -> bytes:
         return array("I", tokenizer.encode(text, add_special_tokens=False).ids).tobytes()
 
-    words = _Memory(ask)
+    words = Memory(ask)
 
     def put_together(chunk: str) -> bytes:
         if chunk.isascii() and chunk.isprintable():
             return b"".join(map(words.__getitem__, _WORDS(chunk)))
         return ask(chunk)
 
-    return _Memory(put_together)
+    return Memory(put_together)
 
 
 _WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]").findall
