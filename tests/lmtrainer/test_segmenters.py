@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,3 +68,18 @@ def test_without_the_library_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "pythainlp.tokenize", None)
     with pytest.raises(UserError, match=r"newmm needs pythainlp.*install lmtrainer\[thai\]"):
         segmenters.find("newmm")
+
+
+def test_no_home_is_needed_and_nothing_is_left_in_one(tmp_path: Path) -> None:
+    code = "from lmtrainer.text.segmenters import find; print(find('newmm')('ฉันรัก'))"
+    for home in (tmp_path, "/proc/none"):
+        environment = {**os.environ, "HOME": str(home), "PYTHONIOENCODING": "utf-8"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "ฉัน<|>รัก\n"
+    assert list(tmp_path.iterdir()) == []

@@ -78,8 +78,8 @@ def test_chunks_give_the_ids_of_the_library(texts: list[str]) -> None:
 
 def test_the_tokenizer_cuts_wherever_a_chunk_or_a_word_begins() -> None:
     """Ids could be alike by chance: few merges join white space."""
-    for character in map(chr, range(0x3100)):
-        text = f"a{character}{character} b{character} {character}\n{character}1{character}  x  9!{character}"
+    for c in map(chr, range(0x3100)):
+        text = f"a{c}{c} b{c} {c}\n{c}1{c}  x  9!{c}"
         cuts = {start for _, (start, _) in TOKENIZER.pre_tokenizer.pre_tokenize_str(text)}
         starts = [0]
         for chunk in bytechunks._CHUNKS(text):

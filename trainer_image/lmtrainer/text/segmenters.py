@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -69,6 +70,10 @@ def _syllable() -> Words:
 
 
 def _pythainlp(name: str) -> Any:
+    # Its dictionaries come with it. Otherwise it makes a folder in the home of whoever runs it,
+    # and a pod may have none.
+    for setting in ("PYTHAINLP_READ_ONLY", "PYTHAINLP_OFFLINE"):
+        os.environ.setdefault(setting, "1")
     try:
         return importlib.import_module("pythainlp.tokenize")
     except ImportError:
