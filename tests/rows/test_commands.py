@@ -120,6 +120,18 @@ def test_row_117_is_weighted_by_token(
     assert found["both"]["test_loss"] == pytest.approx(weighted, rel=0.02)
 
 
+def test_row_117_text_is_cut_as_one_says(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text").write_text("The hacker wrote a program.\nThe machine hung.\n" * 20)
+    found = {}
+    for rule in ("documents", "lines"):
+        arguments = ["--text", str(tmp_path / "text"), "--sequences", rule, "--json"]
+        assert main(["test", "--model", str(finished), *arguments]) == 0
+        found[rule] = told(capsys)
+    assert found["lines"] != found["documents"]
+
+
 def test_row_117_a_checkpoint_can_be_measured_too(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +151,7 @@ def test_row_117_a_checkpoint_can_be_measured_too(
         (["--model", "MODEL", "--text", "nowhere.txt"], "matches 0 files"),
         (["--model", "MODEL", "--text", "TEXT", "--share", "2"], "masking.share"),
         (["--model", "MODEL", "--text", "TEXT", "--tokenizer", "/"], "has no tokenizer.json"),
+        (["--model", "MODEL", "--text", "TEXT", "--sequences", "words"], "data.sequences"),
     ],
 )
 def test_row_117_what_cannot_be_measured_is_told_in_one_line(

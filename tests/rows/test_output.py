@@ -22,11 +22,12 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoTokenizer
 
+from lmtrainer.config import run as config_run
 from lmtrainer.config.architecture import Architecture
 from lmtrainer.config.run import EvaluateConfig
 from lmtrainer.contract.reports import Position
 from lmtrainer.dataset import EvaluationRows, open_prepared
-from lmtrainer.dataset.batches import EVALUATION_TOKENS, Batch
+from lmtrainer.dataset.batches import Batch
 from lmtrainer.evaluate import card, events
 from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
 from lmtrainer.faults import InterruptedRunError
@@ -69,36 +70,41 @@ def test_row_109_evaluations_are_at_the_expected_steps(finished: Path) -> None:
     assert [step for step, _ in series(finished)["eval/loss"]] == [2, 4, 6]
 
 
-def test_row_111_neither_rows_nor_logits_are_kept(finished: Path) -> None:
-    run = small_run.run_of(finished.parent)
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_row_111_neither_rows_nor_logits_are_kept(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, chunks: int
+) -> None:
+    run = dataclasses.replace(small_run.run_of(finished.parent), loss_chunks=chunks)
     prepared = open_prepared(run, finished, {})
     model = build.from_folder("bert", finished / "model")
-    alive: set[int] = set()
+    alive: dict[str, set[int]] = {"rows": set(), "logits": set()}
     most = {"rows": 0, "logits": 0, "numbers": 0}
 
-    def follow(thing: Any, kind: str, known: set[int]) -> None:
-        known.add(id(thing))
-        weakref.finalize(thing, known.discard, id(thing))
-        most[kind] = max(most[kind], len(known))
+    def follow(thing: Any, kind: str) -> None:
+        alive[kind].add(id(thing))
+        weakref.finalize(thing, alive[kind].discard, id(thing))
+        most[kind] = max(most[kind], len(alive[kind]))
 
     def rows() -> Iterator[Batch]:
-        for row in EvaluationRows(prepared, run, 1, max_tokens=64).rows(0, 1):
-            follow(row, "rows", alive)
+        for row in EvaluationRows(prepared, run, 1, max_tokens=200).rows(0, 1):
+            follow(row, "rows")
             yield row
 
-    logits: set[int] = set()
-
     def made(module: Any, given: Any, out: torch.Tensor) -> None:
-        follow(out, "logits", logits)
+        follow(out, "logits")
         most["numbers"] = max(most["numbers"], out.numel())
 
-    model.cls.register_forward_hook(made)
-    totals = measure(model, rows(), run, ALONE, unigram_losses(prepared.counts))
-    assert totals.predictions > 100
-    assert most["rows"] <= 2
-    assert most["logits"] <= 2
-    assert most["numbers"] <= 64 * prepared.vocabulary.size
-    assert EVALUATION_TOKENS < 10_000
+    unigram = unigram_losses(prepared.counts)
+    whole = measure(model, rows(), run, ALONE, unigram)
+    model.get_output_embeddings().register_forward_hook(made)
+    monkeypatch.setattr(config_run, "SCORES_AT_ONCE", 7 * prepared.vocabulary.size)
+    found = measure(model, rows(), run, ALONE, unigram)
+    assert found.predictions == whole.predictions > 100
+    assert found.loss == pytest.approx(whole.loss, rel=1e-6)
+    assert found.correct == whole.correct
+    assert 1 <= most["rows"] <= 2
+    assert 1 <= most["logits"] <= 2
+    assert 0 < most["numbers"] <= 7 * prepared.vocabulary.size
 
 
 def test_row_115_masked_accuracy_equals_a_count_by_hand() -> None:
@@ -135,7 +141,7 @@ def test_row_115_masked_accuracy_equals_a_count_by_hand() -> None:
         targets=np.concatenate([p + b for p, b in zip(places, begins, strict=True)]),
         labels=np.concatenate(labels),
     )
-    run: Any = types.SimpleNamespace(precision="fp32", evaluate=EvaluateConfig())
+    run: Any = types.SimpleNamespace(precision="fp32", evaluate=EvaluateConfig(), loss_chunks=1)
     totals = measure(model, [row], run, ALONE, np.zeros(40))
     assert 0 < hits < count
     assert (totals.correct, totals.predictions) == (hits, count)

@@ -241,7 +241,7 @@ def test_ranks_are_told_their_place_as_torchrun_tells_it(start_node):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "TORCHELASTIC_USE_AGENT_STORE": "True",
-        "TORCHELASTIC_RESTART_COUNT": "0",
+        "TORCHELASTIC_RESTART_COUNT": "2",
         "TORCHELASTIC_RUN_ID": "job-a-3",
         "TORCHELASTIC_ERROR_FILE": f"{node.folder}/error-1.json",
         "OMP_NUM_THREADS": "3",

@@ -61,6 +61,8 @@ def test_it_is_done_when_every_process_of_every_node_is(start_node: Any, tmp_pat
     assert words[1].completion is None, "the leader alone proves"
     assert words[0].durable is None
     assert json.loads((output / "records/train.json").read_text())["attempt"] == 4
+    ends = [(output / name).stat().st_mtime for name in ("rank-3.json", "records/train.json")]
+    assert ends[0] < ends[1], "the record comes when the last process of any node is done"
     found = [json.loads((output / f"rank-{rank}.json").read_text()) for rank in range(4)]
     expected = {"LMJOB_ATTEMPT": "4", "WORLD_SIZE": "4", "OMP_NUM_THREADS": "1"}
     assert found == [[{**expected, "MASTER_PORT": str(port)}, ["$(HOME)"]]] * 4

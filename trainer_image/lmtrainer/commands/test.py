@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", required=True, nargs="+", metavar="FILE", help="files, patterns")
     parser.add_argument("--tokenizer", metavar="FOLDER", help="left out, the model's own")
     parser.add_argument("--sequence-length", type=int, metavar="N", help="as it was trained")
-    parser.add_argument("--documents", default="blankLine", help="blankLine, line or file")
+    parser.add_argument("--documents", metavar="RULE", help="as data.documents of a job")
+    parser.add_argument("--sequences", metavar="RULE", help="as data.sequences of a job")
+    parser.add_argument("--text-column", metavar="NAME", help="of tables: left out, text")
     parser.add_argument("--encoding", default="utf-8", help="of the files")
     parser.add_argument("--share", type=float, default=0.15, help="of the tokens that is masked")
     parser.add_argument("--seed", type=int, default=42, help="of the masks")
@@ -94,6 +96,8 @@ def _run_of(given: argparse.Namespace, folder: Path, work: Path) -> ResolvedRun:
             "train": [str(work / FILLER)],
             "validation": {"files": given.text},
             "documents": given.documents,
+            "sequences": given.sequences,
+            "textColumn": given.text_column,
             "encoding": given.encoding,
         },
         "tokenizer": {"from": str(tokenizer_for(folder, given.tokenizer))},

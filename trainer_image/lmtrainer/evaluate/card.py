@@ -83,7 +83,7 @@ def _front(run: RunConfig, results: Mapping[str, Any]) -> Iterator[str]:
     task = _TASKS[run.model.type][0]
     metrics = [
         {"type": name, "value": value}
-        for name in ("perplexity", "eval_loss", "eval_accuracy")
+        for name in ("perplexity", "eval_loss", "eval_accuracy", "eval_nsp_accuracy")
         if (value := results.get(name)) is not None
     ]
     dataset = {"name": ", ".join(run.data.train), "type": "text"}
@@ -118,7 +118,7 @@ def _data(run: RunConfig, prepared: Prepared) -> Iterator[Row]:
 
 
 def _results(totals: Totals, results: Mapping[str, Any]) -> Iterator[Row]:
-    yield "loss (nats a token)", _number(totals.mean_loss)
+    yield "loss of a token (nats)", _number(totals.mean_loss)
     if totals.pair_accuracy is not None:
         yield "loss (nats a pair of sentences)", _number(totals.mean_pair_loss)
         yield "accuracy of pairs of sentences", _number(totals.pair_accuracy)
@@ -126,6 +126,9 @@ def _results(totals: Totals, results: Mapping[str, Any]) -> Iterator[Row]:
     yield "perplexity of the unigram", _number(totals.unigram_perplexity)
     yield "accuracy of the first choice", _number(totals.accuracy)
     yield "predictions", f"{int(totals.predictions):,}"
+    if totals.pair_accuracy is not None:
+        yield "loss of a pair (nats)", _number(totals.mean_pair_loss)
+        yield "accuracy of pairs", _number(totals.pair_accuracy)
     yield "training loss, mean of all steps", _number(results.get("train_loss"))
 
 

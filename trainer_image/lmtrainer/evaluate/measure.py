@@ -14,10 +14,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lmtrainer.config import RunConfig
+from lmtrainer.config.run import scores_at_once
 from lmtrainer.dataset.batches import Batch
-from lmtrainer.models.objective import scores, to_device
+from lmtrainer.models.objective import pair_scores, target_hidden, to_device, word_scores
 from lmtrainer.models.precision import autocast
 from lmtrainer.parallel.exchange import sums
 from lmtrainer.parallel.world import World
@@ -100,23 +102,37 @@ def _of_row(
 ) -> Totals:
     batch = to_device(row, world.device)
     with autocast(run, world.device):
-        found = scores(model, batch)
-    words = found.words.float()
+        targets, first = target_hidden(model, batch)
+        pairs = pair_scores(model, first)
+        loss, correct = _of_words(model, targets, batch.labels, run)
     totals = Totals(
-        loss=float(F.cross_entropy(words, batch.labels, reduction="sum")),
+        loss=loss,
         baseline=float(unigram[row.labels].sum()),
-        correct=float((words.argmax(-1) == batch.labels).sum()),
+        correct=correct,
         predictions=len(row.labels),
     )
-    if found.pairs is None or batch.pair_labels is None:
+    if pairs is None or batch.pair_labels is None:
         return totals
-    pairs = found.pairs.float()
+    pairs = pairs.float()
     return replace(
         totals,
         pair_loss=float(F.cross_entropy(pairs, batch.pair_labels, reduction="sum")),
         pairs_right=float((pairs.argmax(-1) == batch.pair_labels).sum()),
         pairs=len(batch.pair_labels),
     )
+
+
+def _of_words(model: Any, targets: Tensor, labels: Tensor, run: RunConfig) -> tuple[float, float]:
+    """Summed loss and right first choices. Scores are made a part at a time and not kept, so that
+    memory depends neither on the text nor on the length of a sequence."""
+    at_once = scores_at_once(len(labels), model.config.vocab_size, run.loss_chunks)
+    loss = correct = 0.0
+    for start in range(0, len(labels), at_once):
+        part = slice(start, start + at_once)
+        words = word_scores(model, targets[part]).float()
+        loss += float(F.cross_entropy(words, labels[part], reduction="sum"))
+        correct += float((words.argmax(-1) == labels[part]).sum())
+    return loss, correct
 
 
 def _exp(value: float) -> float:

@@ -132,10 +132,11 @@ class Scores(NamedTuple):
 def scores(model: Any, batch: DeviceBatch) -> Scores:
     """Scores of every token at the positions to predict, and of both labels of each pair."""
     targets, first = target_hidden(model, batch)
-    return Scores(word_scores(model, targets), _pair_scores(model, first))
+    return Scores(word_scores(model, targets), pair_scores(model, first))
 
 
-def _pair_scores(model: Any, first: Tensor | None) -> Tensor | None:
+def pair_scores(model: Any, first: Tensor | None) -> Tensor | None:
+    """Scores of both labels of each pair [S, 2], out of the first token of each sequence."""
     if first is None:
         return None
     return model.cls.seq_relationship(model.base_model.pooler(first[:, None]))  # type: ignore[no-any-return]
@@ -180,7 +181,7 @@ class Objective(nn.Module):
         the sum, divided by the targets, is the mean over targets + the mean over pairs."""
         targets, first = target_hidden(self.model, batch)
         words = self._words(targets, batch.labels)
-        logits = _pair_scores(self.model, first)
+        logits = pair_scores(self.model, first)
         if logits is None or batch.pair_labels is None:
             none = words.new_zeros(())
             return Losses(words, words.detach(), none, none)
