@@ -79,6 +79,7 @@ EVERY_FIELD = changed(
         "spec.evaluate": _pod(everySteps=10, fill=["a [MASK]"], onlyMlm=True),
         "spec.data": {
             "train": ["pvc://corpus/wiki/*.txt", "sample://jargon"],
+            "weights": [1, 0.5],
             "validation": {"files": ["pvc://corpus/held/*.txt"], "maxSequences": 100},
             "documents": "line",
             "sequences": "sentences",

@@ -203,6 +203,10 @@ def _data() -> tuple[Cel, ...]:
             f'!has(self.longSentences) || {made} == "sentences"',
             DataConfig(train=train, long_sentences="split").mistakes(),
         ),
+        told(
+            "!has(self.weights) || size(self.weights) == size(self.train)",
+            DataConfig(train=train, weights=(1.0, 1.0)).mistakes(),
+        ),
     )
 
 

@@ -54,6 +54,13 @@ class DataConfig:
         max_items=100,
         way_out="give at least one file or pattern",
     )
+    weights: tuple[float, ...] | None = setting(
+        None,
+        "how often each entry of train is seen in an epoch; left out, once",
+        above=0,
+        maximum=1000,
+        max_items=100,
+    )
     validation: ValidationConfig = setting(
         lambda: ValidationConfig(share=0.05), "what is held out of training"
     )
@@ -92,6 +99,7 @@ class DataConfig:
     def mistakes(self) -> Iterator[Mistake]:
         yield from location_mistakes("train", self.train)
         yield from self._sequence_mistakes()
+        yield from self._weight_mistakes()
         if self.cache is not None:
             yield from location_mistakes("cache", (self.cache,), writable=True)
         try:
@@ -100,6 +108,11 @@ class DataConfig:
             yield Mistake(
                 "encoding", show(self.encoding), "unknown encoding", 'such as "utf-8" or "latin-1"'
             )
+
+    def _weight_mistakes(self) -> Iterator[Mistake]:
+        if self.weights is not None and len(self.weights) != len(self.train):
+            rule = "must have one weight for each entry of train"
+            yield Mistake("weights", "", rule, "add or remove some", about=("train",))
 
     def _sequence_mistakes(self) -> Iterator[Mistake]:
         if self.sequences in BY_LINE and self.document_rule != "line":

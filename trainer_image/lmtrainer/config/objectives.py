@@ -46,14 +46,16 @@ def pair_mistakes(
     data: DataConfig, phases: Sequence[Phase], objectives: Sequence[Objective]
 ) -> Iterator[Mistake]:
     """What pairs of sentences need. `objectives` are those of the phases."""
-    if "mlm+nsp" not in objectives:
+    if "mlm+nsp" not in objectives or data.sequences == "instances":
         return
     about = ("objective", "phases", "model.type")
-    if data.sequences == "instances":
-        return
     if data.tokenized:
         rule = "has no sentences, of which mlm+nsp makes pairs"
         yield Mistake("data.tokenized", "true", rule, "give the text, or train mlm", about=about)
+    if data.weights is not None:
+        rule = "are for sequences of text, not for pairs of sentences"
+        way_out = "remove them, or train mlm"
+        yield Mistake("data.weights", show(data.weights), rule, way_out, about=about)
     if data.sequences not in (None, "documents"):
         rule = "knows nothing of pairs of sentences, which mlm+nsp needs"
         way_out = "leave it out, or train mlm"
@@ -62,6 +64,12 @@ def pair_mistakes(
         rule = "makes documents of one sentence, in which none follows another"
         way_out = "use blankLine or file, with one sentence a line"
         yield Mistake("data.documents", '"line"', rule, way_out, about=about)
+    yield from _too_short(phases, objectives, about)
+
+
+def _too_short(
+    phases: Sequence[Phase], objectives: Sequence[Objective], about: tuple[str, ...]
+) -> Iterator[Mistake]:
     for index, (phase, objective) in enumerate(zip(phases, objectives, strict=True)):
         if objective == "mlm+nsp" and phase.sequence_length < SHORTEST_PAIR:
             field = f"phases[{index}].sequenceLength"

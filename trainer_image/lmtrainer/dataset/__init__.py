@@ -15,6 +15,7 @@
     pairs      tables of those on the disk
     epochs     passes over the text, one after the other
     order      which examples a step has, and which process computes which
+    weighting  texts that an epoch has more or less of
     masking    what is hidden
     packing    examples as rows: sequences, pairs or ready-made instances
     answers    what is to be predicted of those

@@ -50,7 +50,8 @@ class TrainingRows:
         self._phase = run.phases[phase_index]
         self._packer = packer(prepared, run, self._phase)
         epochs = self._packer.epochs
-        self._order = Order(run.seed, phase_index, epochs, batches_of(self._phase, epochs))
+        batches = batches_of(self._phase, epochs)
+        self._order = Order(run.seed, phase_index, epochs, batches, self._packer.shares)
 
     def micro_batches(self, step: int, rank: int, world_size: int) -> list[Batch]:
         """The rows that a process computes for a step (from 0), at least one if the global batch

@@ -92,6 +92,7 @@ def fingerprint_of(inputs: Inputs) -> str:
             "objective": "clm" if run.objective == "clm" else "mlm",
             **({"sentences": True} if run.draws_pairs else {}),
             "aroundDocuments": _around_documents(run),
+            **({"sources": corpus.weighted} if corpus.weighted else {}),
         }
     )
 

@@ -11,6 +11,7 @@ from lmtrainer.dataset.answers import open_answers
 from lmtrainer.dataset.batch import Batch
 from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.prepare import Prepared
+from lmtrainer.dataset.weighting import Shares, shares_of
 from lmtrainer.text.split import Split
 
 
@@ -22,7 +23,11 @@ class InstancePacker:
         self._tokens = prepared.tokens(split)
         self._answers = open_answers(prepared.dataset, split)
         count = self._tokens.documents
-        self.epochs = Epochs((count if most is None else min(most, count),))
+        starts = self._tokens.offsets[:count][:most]
+        self.shares: Shares | None = None
+        if split == "train" and run.data.weights is not None:
+            self.shares = shares_of(run.data.weights, self._tokens.sources, starts)
+        self.epochs = Epochs((self.shares.total if self.shares else len(starts),))
         self._pairs = run.objective_of(phase) == "mlm+nsp"
 
     def lengths(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:

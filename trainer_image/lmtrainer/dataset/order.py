@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmtrainer.dataset.epochs import Epochs
+from lmtrainer.dataset.permutation import permuted
 from lmtrainer.dataset.schedule import Batches
-from lmtrainer.randomness import Purpose, bits, derive
+from lmtrainer.dataset.weighting import Shares
+from lmtrainer.randomness import Purpose, derive
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,12 @@ class Order:
     epochs: Epochs
     batches: Batches
     """How many of them a step takes, over all processes."""
+    shares: Shares | None = None
+    """Where texts have weights: what an epoch has of each."""
 
     def at(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Numbers of the samples of a step (from 0) and the epoch of each. [batch], [batch]."""
+        """Numbers of the samples of a step (from 0) and the epoch of each, or the pass of its text
+        where texts have weights. [batch], [batch]."""
         begin, size = self.batches.at(step)
         places = np.arange(begin, begin + size)
         epochs, places = self.epochs.of(places)
@@ -39,6 +44,8 @@ class Order:
             here = epochs == epoch
             order = permutation(key, self.epochs.size(int(epoch)))
             numbers[here] = order[places[here]] + self.epochs.first(int(epoch))
+        if self.shares is not None:
+            return self.shares.pick(self.seed, self.phase_index, epochs, numbers)
         return numbers, epochs
 
     def epoch(self, step: int) -> int:
@@ -46,13 +53,8 @@ class Order:
         return int(self.epochs.of(np.array([self.batches.at(step)[0]]))[0][0])
 
 
-@functools.lru_cache(maxsize=2)
-def permutation(key: int, size: int) -> NDArray[np.int64]:
-    """The numbers from 0 to size - 1, shuffled by sorting random numbers. Kept for two epochs,
-    for a step may lie in both."""
-    order = np.argsort(bits(key, np.arange(size)), kind="stable")
-    order.flags.writeable = False
-    return order
+permutation = functools.lru_cache(maxsize=2)(permuted)
+"""Kept for two epochs, for a step may lie in both."""
 
 
 def deal(lengths: NDArray[np.int64], processes: int, rows: int) -> list[list[NDArray[np.int64]]]:

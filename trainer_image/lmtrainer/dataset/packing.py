@@ -15,6 +15,7 @@ from lmtrainer.dataset.instancepacking import InstancePacker
 from lmtrainer.dataset.pairpacking import PairPacker
 from lmtrainer.dataset.prepare import Prepared
 from lmtrainer.dataset.sequencepacking import SequencePacker
+from lmtrainer.dataset.weighting import Shares
 from lmtrainer.text.split import Split
 
 
@@ -22,6 +23,8 @@ class Packer(Protocol):
     """Puts samples of one split into rows."""
 
     epochs: Epochs
+    shares: Shares | None
+    """Where texts have weights: what an epoch has of each."""
 
     def lengths(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tokens of the samples with these numbers, special tokens included."""

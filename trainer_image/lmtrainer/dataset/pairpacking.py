@@ -13,11 +13,14 @@ from lmtrainer.dataset.masking import Stretches, mask, most_predictions
 from lmtrainer.dataset.pairing import AROUND, PAIR
 from lmtrainer.dataset.pairs import of_passes
 from lmtrainer.dataset.prepare import Prepared
+from lmtrainer.dataset.weighting import Shares
 from lmtrainer.text.split import Split
 
 
 class PairPacker:
     """Pairs of sentences, two stretches of the text each."""
+
+    shares: Shares | None = None
 
     def __init__(self, prepared: Prepared, run: RunConfig, phase: Phase, split: Split) -> None:
         most = run.data.max_sequences if split == "train" else run.data.validation.max_sequences

@@ -12,6 +12,7 @@ from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.masking import Stretches, mask, most_predictions
 from lmtrainer.dataset.prepare import Prepared
 from lmtrainer.dataset.samples import cut_of, samples
+from lmtrainer.dataset.weighting import Shares, shares_of
 from lmtrainer.text.split import Split
 
 
@@ -22,7 +23,11 @@ class SequencePacker:
         self._tokens = prepared.tokens(split)
         self._cut = cut_of(run, phase, split)
         self.samples = samples(self._tokens.offsets, self._cut)
-        self.epochs = Epochs((len(self.samples),))
+        self.shares: Shares | None = None
+        if split == "train" and run.data.weights is not None:
+            begins = self._tokens.sources
+            self.shares = shares_of(run.data.weights, begins, self.samples.starts)
+        self.epochs = Epochs((self.shares.total if self.shares else len(self.samples),))
         self._vocabulary = prepared.vocabulary
         self._masking = run.masking
 

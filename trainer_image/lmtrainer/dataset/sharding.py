@@ -31,7 +31,7 @@ from lmtrainer.durable import (
 )
 from lmtrainer.text.documents import Piece
 from lmtrainer.text.files import OnRead
-from lmtrainer.text.parts import Part, parts
+from lmtrainer.text.parts import Part, parts, worth
 from lmtrainer.text.records import records
 from lmtrainer.text.split import Corpus, Split, exceptions, sides_from, with_sides
 from lmtrainer.vocab import Vocabulary
@@ -106,7 +106,7 @@ def build_dataset(
         _encode(member, task, reading("encode text"), before_seal)
         return
     place = _place(final, work.fingerprint)
-    with Crew(member, min(processes, len(cut))) as crew:
+    with Crew(member, min(processes, len(cut), worth(work.corpus))) as crew:
         tasks = list(_tasks(crew, work.corpus, cut, place, reading))
         read = reading("encode text")
         missing = []
@@ -207,4 +207,5 @@ def _encode(
             fingerprint=work.fingerprint,
             tokenizer=sha256_of(work.tokenizer / MANIFEST_FILE),
             uncounted=layout.uncounted,
+            source=(task.part.source, len(work.corpus.sources)),
         )

@@ -48,6 +48,8 @@ class Shard:
     """None where they were not asked for."""
     targets: int | None = None
     """Of ready-made instances; None where the documents are text."""
+    source: int = 0
+    """Which location of the text it is from, where they have weights."""
 
     @property
     def tokens_file(self) -> str:
@@ -87,6 +89,8 @@ class Facts:
     """sha256 of the manifest of the tokenizer."""
     dtype: Literal["uint16", "uint32"]
     vocab_size: int
+    sources: int = 1
+    """Locations of the text that are told apart."""
     train: tuple[Shard, ...]
     validation: tuple[Shard, ...]
 
@@ -97,8 +101,12 @@ class Facts:
 class Tokens:
     """One split, read only. Shards are an affair of the disk: positions run through the split."""
 
-    def __init__(self, shards: Sequence[Ids], offsets: NDArray[np.int64]) -> None:
+    def __init__(
+        self, shards: Sequence[Ids], offsets: NDArray[np.int64], sources: Sequence[int] = (0,)
+    ) -> None:
         self._shards = shards
+        self.sources = sources
+        """Where the text of each location begins."""
         self._starts = [0, *itertools.accumulate(map(len, shards))]
         self.offsets = offsets
         """int64 [documents + 1]: where documents begin, and the end of the last one."""
@@ -159,7 +167,14 @@ def open_split(folder: Path, split: Split) -> Tokens:
         _check_shard(shard, len(ids), begins)
         offsets.append(begins[1:] + offsets[-1][-1])
         shards.append(ids)
-    return Tokens(shards, np.concatenate(offsets))
+    return Tokens(shards, np.concatenate(offsets), _sources(facts, split))
+
+
+def _sources(facts: Facts, split: Split) -> list[int]:
+    sizes = [0] * facts.sources
+    for shard in facts.shards(split):
+        sizes[shard.source] += shard.tokens
+    return [0, *itertools.accumulate(sizes[:-1])]
 
 
 def open_sentences(folder: Path, split: Split) -> list[NDArray[np.uint64]]:

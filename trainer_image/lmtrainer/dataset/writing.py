@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -79,9 +79,16 @@ class Writer:
         """Add a ready-made instance."""
         self._splits[split].add_instance(ids, instance)
 
-    def seal(self, *, fingerprint: str, tokenizer: str, uncounted: Sequence[int] = ()) -> str:
+    def seal(
+        self,
+        *,
+        fingerprint: str,
+        tokenizer: str,
+        uncounted: Sequence[int] = (),
+        source: tuple[int, int] = (0, 1),
+    ) -> str:
         """Write what is left, and the manifest; returns the sha256 of it. Ids that are `uncounted`
-        do not count as text."""
+        do not count as text. `source`: which location it is from, of how many."""
         for split in self._splits.values():
             split.finish()
         train, validation = (self._splits[split] for split in SPLITS)
@@ -96,7 +103,8 @@ class Writer:
             tokenizer=tokenizer,
             dtype="uint16" if id_type(self._vocab_size).itemsize == 2 else "uint32",
             vocab_size=self._vocab_size,
-            train=tuple(train.shards),
+            sources=source[1],
+            train=tuple(replace(shard, source=source[0]) for shard in train.shards),
             validation=tuple(validation.shards),
         )
         return write_manifest(self._folder, files, **vars(facts))

@@ -39,6 +39,8 @@ class Part:
     files: tuple[TextFile, ...]
     held_out: bool
     """All of it is."""
+    source: int = 0
+    """Which location it is from, where they are told apart."""
 
     @property
     def size(self) -> int:
@@ -50,11 +52,25 @@ def parts(corpus: Corpus, size: int | None = None) -> list[Part]:
     """Cut a corpus into parts of about `size` bytes, in its order."""
     wanted = size or min(max(corpus.bytes // MOST, SMALLEST), LARGEST)
     found = [
-        (group, held_out)
-        for files, held_out in ((corpus.files, False), (corpus.held_out, True))
+        (group, held_out, source)
+        for files, held_out, source in _sources(corpus)
         for group in _grouped(_pieces(files, corpus.reading, wanted), wanted)
     ]
-    return [Part(number, group, held_out) for number, (group, held_out) in enumerate(found)]
+    return [Part(number, *part) for number, part in enumerate(found)]
+
+
+def worth(corpus: Corpus) -> int:
+    """How many processes a corpus gives work to."""
+    return max(1, corpus.bytes // SMALLEST)
+
+
+def _sources(corpus: Corpus) -> Iterator[tuple[tuple[TextFile, ...], bool, int]]:
+    """Files that may share a part."""
+    begin = 0
+    for source, count in enumerate(corpus.sources):
+        yield corpus.files[begin : begin + count], False, source
+        begin += count
+    yield corpus.held_out, True, 0
 
 
 def _grouped(files: Iterable[TextFile], wanted: int) -> Iterator[tuple[TextFile, ...]]:

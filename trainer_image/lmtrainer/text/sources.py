@@ -42,7 +42,11 @@ class _Place:
 
 
 def expand(
-    locations: Sequence[str], claims: Mapping[str, str], field: str = "data.train"
+    locations: Sequence[str],
+    claims: Mapping[str, str],
+    field: str = "data.train",
+    *,
+    numbered: bool = True,
 ) -> tuple[TextFile, ...]:
     """The files that locations name, in their order, those of one pattern sorted by path.
 
@@ -50,11 +54,12 @@ def expand(
     every file in it, at any depth, unless the `datasets` library saved it: that is one file. Names
     that begin with a dot are left out unless written out. A file is taken once, however many
     locations name it. Raises UserError, which names `field`, if a location names no file at all, an
-    unknown claim or sample, or a file outside its claim.
+    unknown claim or sample, or a file outside its claim. `numbered`: the field is a list of them.
     """
     found: dict[TextFile, None] = {}
     for index, text in enumerate(locations):
-        found.update(dict.fromkeys(_expanded(text, claims, f"{field}[{index}]")))
+        where = f"{field}[{index}]" if numbered else field
+        found.update(dict.fromkeys(_expanded(text, claims, where)))
     return tuple(found)
 
 

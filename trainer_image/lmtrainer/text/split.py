@@ -38,6 +38,13 @@ class Corpus:
     reading: Reading
     share: float | None
     seed: int
+    weighted: tuple[int, ...] | None = None
+    """Files of each location, where they have weights."""
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Files of each location that is told apart."""
+        return self.weighted or (len(self.files),)
 
     @property
     def all_files(self) -> tuple[TextFile, ...]:
@@ -51,15 +58,22 @@ class Corpus:
 def find(data: DataConfig, seed: int, claims: Mapping[str, str]) -> Corpus:
     """The text that a configuration names. A file of `validation.files` is held out even if
     `train` names it too. UserError if a location names nothing, or nothing is left to train on."""
-    files = expand(data.train, claims, "data.train")
     held_out = expand(data.validation.files, claims, "data.validation.files")
-    left = tuple(path for path in files if path not in set(held_out))
+    named: dict[TextFile, int] = {}
+    for index, location in enumerate(data.train):
+        for file in expand([location], claims, f"data.train[{index}]", numbered=False):
+            named.setdefault(file, index)
+    left = {file: index for file, index in named.items() if file not in set(held_out)}
     if not left:
         raise UserError(
             "data.train: every file is held out by data.validation.files; "
             "name other files in one of them"
         )
-    return Corpus(left, held_out, reading_of(data), data.validation.share, seed)
+    share = data.validation.share
+    weighted = None
+    if data.weights is not None:
+        weighted = tuple(list(left.values()).count(index) for index in range(len(data.train)))
+    return Corpus(tuple(left), held_out, reading_of(data), share, seed, weighted)
 
 
 def pieces(
