@@ -156,6 +156,7 @@ EVERY_FIELD = changed(
             "biasCorrection": True,
             "clipNorm": 0,
         },
+        "spec.parallel": {"strategy": "zero1"},
         "spec.hangSeconds": 600,
         "spec.divergence": {"maxRollbacks": 2, "spikeDeviations": 8},
         "spec.checkpoint": {"everySteps": 100, "keep": 3, "resume": "auto"},

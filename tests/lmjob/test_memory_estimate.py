@@ -195,6 +195,22 @@ def test_state_is_sixteen_bytes_a_parameter_and_the_sum_is_the_sum():
     assert found.total == 16 * found.parameters + found.activations + found.other
 
 
+def test_row_092_what_is_shared_is_known_to_the_plan():
+    def of(strategy, world):
+        run = run_of("bert", parallel={"strategy": strategy})
+        return estimate(run, run.phases[0], world_size=world, on_gpu=True)
+
+    plain, alone = of("ddp", 4), of("fsdp", 1)
+    assert (alone.weights, alone.optimizer) == (plain.weights, plain.optimizer)
+    zero = of("zero1", 4)
+    assert zero.weights == zero.gradients == plain.weights
+    assert zero.optimizer == plain.optimizer // 4
+    sharded = of("fsdp", 4)
+    assert (sharded.weights, sharded.optimizer) == (plain.weights // 4, plain.optimizer // 4)
+    assert plain.other < sharded.other < plain.other + plain.weights
+    assert sharded.total < zero.total < plain.total
+
+
 def test_more_processes_need_less_each_until_micro_batches_are_used_up():
     run = run_of("bert", phases=[{"name": "a", "steps": 1, "globalBatchSize": 16}])
     sizes = [

@@ -14,7 +14,7 @@ from lmtrainer.parallel.world import World
 from lmtrainer.train.divergence import DivergedError
 from lmtrainer.train.engine import Engine
 from lmtrainer.train.loop import PhaseWork, run_phase
-from lmtrainer.train.state import put_back_moments, take
+from lmtrainer.train.state import take
 
 ALONE = World(0, 0, 1, torch.device("cpu"))
 TEXT = "\n\n".join(
@@ -139,12 +139,12 @@ def test_a_state_put_back_goes_on_bit_for_bit(folder):
     steps(straight, rows, range(6))
     stopped, _ = make(folder, run)
     steps(stopped, rows, range(3))
-    saved = take(stopped, stopped.model, state=None)
+    saved = take(stopped, state=None)
     weights = {name: tensor.clone() for name, tensor in saved.weights.items()}
     moments = {name: tensor.clone() for name, tensor in saved.optimizer.items()}
     fresh, _ = make(folder, run)
     fresh.model.load_state_dict(weights)
-    put_back_moments(fresh, moments, steps=3)
+    fresh.sharing.put_back(fresh.optimizer, moments, steps=3)
     steps(fresh, rows, range(3, 6))
     for a, b in zip(straight.model.parameters(), fresh.model.parameters(), strict=True):
         assert torch.equal(a, b)

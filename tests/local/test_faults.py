@@ -6,8 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
-from tests.local.jobs import EVERY, STEPS, kill
+from tests.local.jobs import EVERY, STEPS, kill, read_metrics
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +74,28 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(job, undisturbed, attempts):
     job.run()
     assert job.state()["memory"]["restarts"] == 0
     assert_as_undisturbed(job, undisturbed, attempts)
+
+
+def test_row_092_a_sharded_run_goes_on_with_another_number_of_ranks(job, undisturbed):
+    """Every process saves its part and reads the parts of others; the model is published whole."""
+    job.spec["parallel"] = {"strategy": "fsdp"}
+    job.spec["workers"] = {"replicas": 1}
+    process = job.start()
+    job.wait_for_step(STEPS // 3, process)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, text
+    parts = list((job.output / "checkpoints").glob("0-*/part-*-weights.safetensors"))
+    assert {path.name[5:10] for path in parts} == {"00000", "00001"}
+    job.spec["workers"] = {"replicas": 2}
+    text = job.run()
+    assert job.steps() == STEPS
+    newest = sorted((job.output / "checkpoints").glob("0-*"))[-1]
+    assert len(list(newest.glob("part-*-weights.safetensors"))) == 3
+    ours, theirs = (load_file(j.output / "model/model.safetensors") for j in (job, undisturbed))
+    assert set(ours) == set(theirs)
+    losses = [read_metrics(j.output)[-1]["loss"] for j in (job, undisturbed)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(job, undisturbed, attempts):

@@ -58,7 +58,9 @@ def claim_mounts(plan: JobPlan, role: Role) -> tuple[ClaimMount, ...]:
 
 
 def _written(run: Work, role: Role) -> tuple[str, ...]:
-    """Claims that a role writes to: a program of the user's own may do so on every node."""
+    """Claims that a role writes to: a program of the user's own may do so on every node, and each
+    process of a sharded run saves its own part."""
     if role == "prepare" or isinstance(run, CommandConfig):
         return claims(written_places(run))
-    return claims([run.output.to]) if role in ("master", "evaluate") else ()
+    writes = role in ("master", "evaluate") or run.parallel.strategy == "fsdp"
+    return claims([run.output.to]) if writes else ()

@@ -6,6 +6,7 @@
     verify     is a folder what it says it is
     save       make a snapshot durable
     background the same while training goes on
+    shards     the same in parts, one a rank
     restore    find the newest one that verifies, and read it
     rotate     which ones go
 
@@ -13,6 +14,8 @@
         model.safetensors config.json   `from_pretrained` loads the folder
         optimizer.safetensors           every other tensor
         state.json                      everything that is no tensor
+        part-<rank>-weights.safetensors, part-<rank>-optimizer.safetensors
+                                        in place of the first and third, if ranks hold parts
         manifest.json                   written last
 
 Order is by (phase index, step), never by a clock. What may not live here: what a tensor means.
@@ -30,7 +33,8 @@ from lmtrainer.checkpoint.restore import (
 )
 from lmtrainer.checkpoint.rotate import SetAside
 from lmtrainer.checkpoint.save import save
-from lmtrainer.checkpoint.snapshot import Snapshot, State
+from lmtrainer.checkpoint.shards import contribute, read_into
+from lmtrainer.checkpoint.snapshot import Part, Snapshot, State
 from lmtrainer.checkpoint.tensors import read_tensors, write_tensors
 from lmtrainer.checkpoint.verify import Checkpoint, verify
 
@@ -39,14 +43,17 @@ __all__ = [
     "BackgroundSaver",
     "Checkpoint",
     "Found",
+    "Part",
     "SetAside",
     "Snapshot",
     "State",
+    "contribute",
     "load",
     "load_optimizer",
     "load_state",
     "load_weights",
     "newest",
+    "read_into",
     "read_tensors",
     "save",
     "verify",

@@ -21,7 +21,7 @@ from lmtrainer.checkpoint.snapshot import Snapshot
 from lmtrainer.checkpoint.tensors import aliases
 from lmtrainer.checkpoint.verify import Checkpoint
 
-Write = Callable[[Snapshot], Checkpoint]
+Write = Callable[[Snapshot], Checkpoint | None]
 
 NICENESS = 5
 """The writer gives way to the threads that compute."""

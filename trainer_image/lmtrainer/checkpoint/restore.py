@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lmtrainer.checkpoint import shards
 from lmtrainer.checkpoint.layout import candidates, position_of
 from lmtrainer.checkpoint.rotate import SetAside, set_aside
 from lmtrainer.checkpoint.snapshot import MODEL_FILE, OPTIMIZER_FILE, WEIGHTS_FILE, Snapshot, State
@@ -72,11 +73,15 @@ def load(checkpoint: Checkpoint) -> Snapshot:
 
 def load_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The weights alone."""
+    if checkpoint.parts:
+        return shards.read_whole(checkpoint.path, shards.WEIGHTS)
     return read_tensors(checkpoint.path / WEIGHTS_FILE)
 
 
 def load_optimizer(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Every other tensor, by the name it was saved under."""
+    if checkpoint.parts:
+        return shards.read_whole(checkpoint.path, shards.OPTIMIZER)
     return read_tensors(checkpoint.path / OPTIMIZER_FILE)
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from lmtrainer.checkpoint import shards
 from lmtrainer.checkpoint.layout import folder_name
 from lmtrainer.checkpoint.rotate import rotate, set_aside
 from lmtrainer.checkpoint.snapshot import (
@@ -23,6 +24,7 @@ from lmtrainer.checkpoint.verify import Checkpoint, verify
 from lmtrainer.config.schema import document
 from lmtrainer.durable import (
     DamagedError,
+    FileFact,
     building,
     make_folder,
     write_manifest,
@@ -43,7 +45,12 @@ def save(root: Path, snapshot: Snapshot, *, keep: int, fence: Callable[[], None]
     final = root / folder_name(state.position)
     make_folder(root)
     fence()
-    checkpoint = _already_there(final, state.config_hash)
+    checkpoint = None
+    if snapshot.part is not None and final.exists():
+        # The other ranks are about to write their parts of this one.
+        set_aside([(final, f"{final.name} is saved again")])
+    else:
+        checkpoint = _already_there(final, state.config_hash)
     if checkpoint is None:
         checkpoint = _publish(final, snapshot, fence)
     rotate(checkpoint, keep)
@@ -63,7 +70,9 @@ def _already_there(final: Path, config_hash: str) -> Checkpoint | None:
 def _publish(final: Path, snapshot: Snapshot, fence: Callable[[], None]) -> Checkpoint:
     state = snapshot.state
     try:
-        with building(final, tag=f"{state.attempt}-{os.getpid()}", before_rename=fence) as folder:
+        own = f"{state.attempt}-{os.getpid()}"
+        tag = own if snapshot.part is None else shards.tag(state.attempt)
+        with building(final, tag=tag, before_rename=fence) as folder:
             _write(folder, snapshot)
             checkpoint = verify(folder, state.config_hash, name=final.name)
     except FileNotFoundError:
@@ -80,10 +89,9 @@ def _write(folder: Path, snapshot: Snapshot) -> None:
     state = snapshot.state
     text = json.dumps(document(state), ensure_ascii=True, allow_nan=False, indent=1)
     files = {
-        WEIGHTS_FILE: write_tensors(folder / WEIGHTS_FILE, snapshot.weights),
         MODEL_FILE: write_new(folder / MODEL_FILE, [snapshot.model_config.encode()]),
-        OPTIMIZER_FILE: write_tensors(folder / OPTIMIZER_FILE, snapshot.optimizer),
         STATE_FILE: write_new(folder / STATE_FILE, [text.encode()]),
+        **_write_all_tensors(folder, snapshot),
     }
     write_manifest(
         folder,
@@ -94,4 +102,17 @@ def _write(folder: Path, snapshot: Snapshot) -> None:
         attempt=state.attempt,
         job_uid=state.job_uid,
         config_hash=state.config_hash,
+        parts=0 if snapshot.part is None else snapshot.part.ranks,
     )
+
+
+def _write_all_tensors(folder: Path, snapshot: Snapshot) -> dict[str, FileFact]:
+    """This process's own and, of a state in parts, those of the other ranks."""
+    part = snapshot.part
+    if part is None:
+        return {
+            WEIGHTS_FILE: write_tensors(folder / WEIGHTS_FILE, snapshot.weights),
+            OPTIMIZER_FILE: write_tensors(folder / OPTIMIZER_FILE, snapshot.optimizer),
+        }
+    own = shards.write_part(folder, snapshot, part)
+    return {**own, **shards.gather_facts(folder, part.rank, part.ranks)}

@@ -19,6 +19,7 @@ MODEL_FILE = "config.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
 FILES = frozenset({WEIGHTS_FILE, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE})
+FILES_BESIDE_PARTS = frozenset({MODEL_FILE, STATE_FILE})
 
 
 def running_versions() -> dict[str, str]:
@@ -48,6 +49,16 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """Which part of the whole state a snapshot is."""
+
+    rank: int
+    ranks: int
+    offsets: Mapping[str, tuple[int, ...]]
+    """Where each tensor begins in the whole one of its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """The state of training at one position, in memory."""
 
@@ -58,3 +69,5 @@ class Snapshot:
     """Every other tensor under a name of the caller's: moments, states of random generators."""
     model_config: str
     """`config.json` of the model, so that transformers loads the folder."""
+    part: Part | None = None
+    """None if this is all there is."""

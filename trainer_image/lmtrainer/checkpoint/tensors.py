@@ -39,10 +39,13 @@ _METADATA = "__metadata__"
 _FORMAT = "format"
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> FileFact:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str] = MappingProxyType({})
+) -> FileFact:
     """Write a new file, durably. Equal tensors in any order give equal bytes. Of names that share a
-    tensor the first one is stored, as transformers does, and the others are noted beside it."""
-    return write_new(path, _blocks(tensors))
+    tensor the first one is stored, as transformers does, and the others are noted beside it, as are
+    `notes`."""
+    return write_new(path, _blocks(tensors, notes))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -68,19 +71,21 @@ def aliases(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     return found
 
 
-def _blocks(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+def _blocks(
+    tensors: Mapping[str, Tensor], notes: Mapping[str, str]
+) -> Iterator[bytes | memoryview]:
     """The file, one tensor at a time: only one is ever copied to the CPU's memory."""
     tied = aliases(tensors)
     stored = [name for name in tensors if name not in tied]
     stored.sort(key=lambda name: (-tensors[name].element_size(), name))
-    yield _header(tensors, stored, tied)
+    yield _header(tensors, stored, {**tied, **notes})
     for name in stored:
         yield _bytes(tensors[name])
 
 
-def _header(tensors: Mapping[str, Tensor], stored: list[str], tied: Mapping[str, str]) -> bytes:
+def _header(tensors: Mapping[str, Tensor], stored: list[str], notes: Mapping[str, str]) -> bytes:
     """Padded with spaces, so that the widest types begin at multiples of 8 bytes."""
-    header: dict[str, object] = {_METADATA: {_FORMAT: "pt", **dict(sorted(tied.items()))}}
+    header: dict[str, object] = {_METADATA: {_FORMAT: "pt", **dict(sorted(notes.items()))}}
     offset = 0
     for name in stored:
         tensor = tensors[name]

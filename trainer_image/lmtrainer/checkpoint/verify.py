@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lmtrainer.checkpoint import shards
 from lmtrainer.checkpoint.layout import folder_name
-from lmtrainer.checkpoint.snapshot import FILES, STATE_FILE, State
+from lmtrainer.checkpoint.snapshot import FILES, FILES_BESIDE_PARTS, STATE_FILE, State
 from lmtrainer.config.mistakes import MistakesError
 from lmtrainer.config.reading import parse
 from lmtrainer.contract.reports import Position, known_part
@@ -33,6 +34,8 @@ class Facts:
     attempt: int
     job_uid: str
     config_hash: str
+    parts: int = 0
+    """Ranks that wrote a part each; 0 if rank 0 wrote all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ class Checkpoint:
     attempt: int
     config_hash: str
     manifest_sha256: str
+    parts: int = 0
 
 
 def verify(folder: Path, config_hash: str, *, name: str | None = None) -> Checkpoint:
@@ -59,7 +63,7 @@ def verify(folder: Path, config_hash: str, *, name: str | None = None) -> Checkp
     position = Position(phase_index=facts.phase_index, step=facts.step, phase=facts.phase)
     _compare(name, "position", folder_name_or_none(position), name)
     _compare(name, "config hash", facts.config_hash, config_hash)
-    missing = sorted(FILES - set(manifest.files))
+    missing = sorted(_needed(facts.parts) - set(manifest.files))
     if missing:
         raise DamagedError(f"{name}: its manifest does not name {missing[0]}")
     check_files(folder, manifest)
@@ -73,7 +77,15 @@ def verify(folder: Path, config_hash: str, *, name: str | None = None) -> Checkp
         attempt=facts.attempt,
         config_hash=facts.config_hash,
         manifest_sha256=sha256_of(folder / MANIFEST_FILE),
+        parts=facts.parts,
     )
+
+
+def _needed(parts: int) -> frozenset[str]:
+    """Files that a checkpoint of so many parts cannot be without."""
+    if not parts:
+        return FILES
+    return FILES_BESIDE_PARTS.union(*(shards.files_of(rank).values() for rank in range(parts)))
 
 
 def read_state(folder: Path) -> State:

@@ -22,6 +22,7 @@ from lmtrainer.config.objectives import objective_mistakes, pair_mistakes, seque
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.output import CheckpointConfig, OutputConfig
 from lmtrainer.config.pairs import PairsConfig
+from lmtrainer.config.parallel import ParallelConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.precision import LossScaleConfig, Precision
 from lmtrainer.config.schema import document, required, setting
@@ -111,6 +112,7 @@ class RunConfig:
         way_out="give at least one, such as phases: [{name: main, steps: 9000}]",
     )
     optimizer: OptimizerConfig = setting(OptimizerConfig, "the optimizer")
+    parallel: ParallelConfig = setting(ParallelConfig, "how processes share the work")
     hang_seconds: int | None = setting(
         None,
         "silence that ends a rank; left out, 240 in a group, else 1800; 0: never",
@@ -216,6 +218,7 @@ _WITHOUT_WEIGHT = (
     "configHash",
     "divergence",
     "hangSeconds",
+    "parallel",
     "gradientCheckpointing",
     "lossChunks",
 )

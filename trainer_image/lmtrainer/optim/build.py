@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -13,11 +13,22 @@ from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.optim.lamb import Lamb
 
 
-def build(model: nn.Module, config: OptimizerConfig, *, seed: int = 0) -> Optimizer:
+def build(
+    model: nn.Module,
+    config: OptimizerConfig,
+    *,
+    seed: int = 0,
+    only: Collection[nn.Parameter] | None = None,
+) -> Optimizer:
     """The optimizer of a resolved configuration; its learning rate is set at each step. `seed`
-    decides how weights in a short format are rounded."""
+    decides how weights in a short format are rounded. `only`: parameters that it moves, if not
+    all."""
     assert config.weight_decay is not None, "the plan resolves it"
-    groups = _groups(model, config, config.weight_decay)
+    groups = list(_groups(model, config, config.weight_decay))
+    if only is not None:
+        groups = [
+            {**group, "params": [p for p in group["params"] if p in only]} for group in groups
+        ]
     options: dict[str, Any] = {"betas": (config.beta1, config.beta2), "eps": config.epsilon}
     short = any(p.dtype != torch.float32 for p in model.parameters())
     if config.type == "lamb" or not config.bias_correction or short:

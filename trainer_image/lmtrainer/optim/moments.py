@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,11 @@ from lmtrainer.optim.short import moment_format
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """What every optimizer here remembers of a parameter, beside the number of updates."""
+
+
+def formats(parameter: nn.Parameter) -> dict[str, torch.dtype]:
+    """Moment -> number format."""
+    return {"exp_avg": moment_format(parameter), "exp_avg_sq": torch.float32}
 
 
 def state_tensors(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:
@@ -26,15 +31,20 @@ def state_tensors(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:
 
 
 def restore(
-    optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], *, steps: int
+    optimizer: Optimizer,
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    steps: int,
+    only: Collection[nn.Parameter] | None = None,
 ) -> None:
-    """Put back what `state_tensors` gave after `steps` updates. KeyError if a tensor is missing."""
+    """Put back what `state_tensors` gave after `steps` updates, of all parameters or of some.
+    KeyError if a tensor is missing."""
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
+        if not parameter.requires_grad or (only is not None and parameter not in only):
             continue
         state = optimizer.state[parameter]
         state["step"] = torch.tensor(float(steps), device=parameter.device)
-        for moment in MOMENTS:
-            kind = moment_format(parameter) if moment == "exp_avg" else torch.float32
+        for moment, kind in formats(parameter).items():
             saved = tensors[f"{name}.{moment}"]
             state[moment] = saved.to(parameter.device, kind).clone()

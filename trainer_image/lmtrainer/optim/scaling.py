@@ -62,8 +62,15 @@ class LossScale:
         return LossScale(self.kind, value)
 
 
-def upper_share(gradients: Iterable[Tensor]) -> float:
-    """Share of the scaled gradients above `UPPER_BIN`; what is infinite counts."""
+def upper_count(gradients: Iterable[Tensor]) -> tuple[float, float]:
+    """How many of the scaled gradients lie above `UPPER_BIN`, infinite ones too, and of how
+    many."""
     every = list(gradients)
     above = torch.stack([(gradient.abs() > UPPER_BIN).sum() for gradient in every]).sum()
-    return float(above) / sum(gradient.numel() for gradient in every)
+    return float(above), float(sum(gradient.numel() for gradient in every))
+
+
+def upper_share(gradients: Iterable[Tensor]) -> float:
+    """Share of the scaled gradients above `UPPER_BIN`."""
+    above, total = upper_count(gradients)
+    return above / total

@@ -27,7 +27,7 @@ def update(
         if clip_norm and norm > clip_norm:
             scale *= clip_norm / norm
         _move(optimizer, gradients, learning_rate, scale)
-    optimizer.zero_grad(set_to_none=False)
+    torch._foreach_zero_(gradients)
     return norm
 
 

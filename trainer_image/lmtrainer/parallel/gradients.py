@@ -9,15 +9,17 @@ sees the final layout.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import torch
+import numpy as np
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lmtrainer.models.objective import DeviceBatch
+from lmtrainer.dataset.batches import Batch
+from lmtrainer.models.objective import DeviceBatch, to_device
 from lmtrainer.parallel.world import World
 
 _WARM_UP_LENGTHS = (5, 7)
@@ -37,7 +39,7 @@ def wrap(objective: nn.Module, world: World, *, pairs: bool = False) -> nn.Modul
     module = DistributedDataParallel(
         objective, device_ids=devices, gradient_as_bucket_view=True, **_NO_BUFFERS
     )
-    _fix_buckets(module, _warm_up_row(world.device, pairs=pairs))
+    _fix_buckets(module, to_device(filler(pairs=pairs), world.device))
     return module
 
 
@@ -48,23 +50,29 @@ def without_exchange(module: nn.Module) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
+def filler(*, pairs: bool) -> Batch:
+    """A short row for a process that has none while others do."""
+    total = sum(_WARM_UP_LENGTHS)
+    tokens = np.zeros(total, dtype=np.int64)
+    row = Batch(
+        tokens=tokens,
+        positions=np.concatenate([np.arange(length) for length in _WARM_UP_LENGTHS]),
+        lengths=_WARM_UP_LENGTHS,
+        targets=np.arange(0, total, 2),
+        labels=np.zeros((total + 1) // 2, dtype=np.int64),
+    )
+    if not pairs:
+        return row
+    labels = np.zeros(len(_WARM_UP_LENGTHS), dtype=np.int64)
+    return dataclasses.replace(row, segments=tokens, pair_labels=labels)
+
+
 def _fix_buckets(module: DistributedDataParallel, row: DeviceBatch) -> None:
     for _ in range(2):  # the layout is decided in the first backward and taken in the next forward
         module(row).total.backward()
     module.zero_grad(set_to_none=False)
 
 
-def _warm_up_row(device: torch.device, *, pairs: bool) -> DeviceBatch:
-    total = sum(_WARM_UP_LENGTHS)
-    positions = torch.cat([torch.arange(length) for length in _WARM_UP_LENGTHS])
-    row = DeviceBatch(
-        torch.zeros(1, total, dtype=torch.int64, device=device),
-        positions[None].to(device),
-        _WARM_UP_LENGTHS,
-        torch.arange(0, total, 2, device=device),
-        torch.zeros((total + 1) // 2, dtype=torch.int64, device=device),
-    )
-    if not pairs:
-        return row
-    starts = torch.tensor([0, _WARM_UP_LENGTHS[0]], device=device)
-    return row._replace(segments=row.tokens, starts=starts, pair_labels=torch.zeros_like(starts))
+def without_targets(row: Batch) -> Batch:
+    """The same with nothing to predict, so that it counts nowhere."""
+    return dataclasses.replace(row, targets=row.targets[:0], labels=row.labels[:0])

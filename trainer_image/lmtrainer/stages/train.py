@@ -106,7 +106,6 @@ def _train(
     run = context.run
     prepared = open_prepared(run, Path(start.output), context.node.claims)
     steps = training_steps(prepared, run)
-    model = _model(context, prepared, resumed).to(world.device)
     with contextlib.ExitStack() as stack:
         leader = None
         if held is not None:
@@ -118,15 +117,17 @@ def _train(
             progress = _progress(context, steps, reached)
             look = monitor(world.device, context.node.nproc_per_node)
             leader = Leader(held, Telemetry(context.reports, log, progress, look))
+        output = Path(start.output)
         session = Session(
-            context, world, prepared, model, leader, lambda: _model(context, prepared, None)
+            context, world, prepared, lambda: _model(context, prepared), leader, output
         )
         memory = session.train(steps, resumed)
+        model = session.whole_model()
     if held is not None:
         _finish(context, held, prepared, model, steps, rollbacks=memory.rollbacks)
 
 
-def _model(context: StageContext, prepared: Prepared, resumed: Checkpoint | None) -> Any:
+def _model(context: StageContext, prepared: Prepared) -> Any:
     run = context.run
     kind = run.model.type
     assert kind is not None, "the plan resolves it"
@@ -149,10 +150,7 @@ def _model(context: StageContext, prepared: Prepared, resumed: Checkpoint | None
             seed=run.seed,
             pairs=run.has_pairs,
         )
-    shorten(model, run)
-    if resumed is not None:
-        model.load_state_dict(checkpoint.load_weights(resumed))
-    return model
+    return shorten(model, run)
 
 
 def _progress(context: StageContext, steps: tuple[int, ...], reached: Position | None) -> Progress:

@@ -10,6 +10,7 @@ from lmtrainer.contract.reports import Position
 from lmtrainer.dataset import EvaluationRows
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.evaluate.measure import measure, unigram_losses
+from lmtrainer.parallel.sharding import gathered
 from lmtrainer.train.divergence import STEPS, DivergedError
 from lmtrainer.train.engine import Engine, StepResult
 from lmtrainer.train.loop import PhaseWork
@@ -42,8 +43,12 @@ class Around:
 
     def evaluate(self, step: int) -> None:
         world = self._session.world
-        rows = self._alive(self._evaluation.rows(world.rank, world.world_size))
-        totals = measure(self._engine.model, rows, self._session.run, world, self._unigram)
+        engine = self._engine
+        rows = self._alive(
+            engine.sharing.evaluated(self._evaluation.rows(world.rank, world.world_size))
+        )
+        with gathered(engine.model):
+            totals = measure(engine.model, rows, self._session.run, world, self._unigram)
         if self._session.leader is not None:
             self._session.leader.telemetry.measured(self._position(step), totals)
 

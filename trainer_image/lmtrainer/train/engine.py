@@ -19,13 +19,12 @@ from lmtrainer.dataset.batches import Batch
 from lmtrainer.models.memory import spare
 from lmtrainer.models.objective import Objective, pair_parameters, to_device
 from lmtrainer.models.precision import autocast
-from lmtrainer.optim.build import build
-from lmtrainer.optim.scaling import LossScale, upper_share
+from lmtrainer.optim.scaling import LossScale
 from lmtrainer.optim.update import update
 from lmtrainer.parallel.exchange import sums
-from lmtrainer.parallel.gradients import without_exchange, wrap
 from lmtrainer.parallel.world import World
 from lmtrainer.randomness import derive
+from lmtrainer.train.sharing import sharing_of
 
 
 @dataclass(frozen=True)
@@ -81,9 +80,11 @@ class Engine:
             parameter.requires_grad_(self._pairs)  # else they would wait for a gradient for ever
         spare(model, run)
         objective = Objective(model, chunks=run.loss_chunks)
-        self._module = wrap(objective, world, pairs=self._pairs)
+        self.sharing = sharing_of(model, run, world)
+        self._module = self.sharing.module(objective, pairs=self._pairs)
         self._settings = run.phases[phase_index].optimizer or run.optimizer
-        self.optimizer = build(model, self._settings, seed=derive(run.seed, phase_index))
+        seed = derive(run.seed, phase_index)
+        self.optimizer = self.sharing.optimizer(self._settings, seed=seed)
         self._updates = 0
         self._scale = _first_scale(run)
         self._expected = _expected_targets(run, run.phases[phase_index])
@@ -141,7 +142,7 @@ class Engine:
         """Move the weights and the scale of the loss; returns the norm of the gradients."""
         upper = 0.0
         if self._scale.kind == "histogram":
-            upper = upper_share(p.grad for p in self.model.parameters() if p.grad is not None)
+            upper = self.sharing.upper_share()
         norm = update(
             self.optimizer,
             self.model.parameters(),
@@ -149,6 +150,7 @@ class Engine:
             scale=scale,
             clip_norm=self._settings.clip_norm,
         )
+        self.sharing.updated()
         self._scale = self._scale.after(finite=math.isfinite(norm), upper_share=upper)
         self._updates += math.isfinite(norm)
         return norm
@@ -165,13 +167,16 @@ class Engine:
         one. Returns summed losses of targets and of pairs, and how many pairs were right [3]."""
         self.model.train()
         total = torch.zeros(3, device=self.world.device)
-        for index, row in enumerate(rows):
+        for index, (row, counts) in enumerate(self.sharing.rows(rows, pairs=self._pairs)):
             last = index == len(rows) - 1
-            with nullcontext() if last else without_exchange(self._module):
+            with nullcontext() if last else self.sharing.adding_up():
                 with autocast(self._run, self.world.device):
                     found = self._module(to_device(row, self.world.device), pair_weight)
-                (found.total if factor == 1.0 else found.total * factor).backward()
-            total += torch.stack([found.words, found.pairs, found.right])
+                weight = factor if counts else 0.0
+                scaled = found.total if weight == 1.0 else found.total * weight
+                scaled.backward()  # type: ignore[no-untyped-call]
+            if counts:
+                total += torch.stack([found.words, found.pairs, found.right])
         return total
 
 

@@ -46,6 +46,8 @@ class Origin:
     """Where training goes on, as rank 0 tells all others."""
 
     position: Position
+    folder: str = ""
+    """Of the checkpoint; empty at the beginning."""
     tokens_seen: int = 0
     engine: EngineState = dataclasses.field(default_factory=EngineState)
     trainer: TrainerState = dataclasses.field(default_factory=TrainerState)

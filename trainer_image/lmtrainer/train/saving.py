@@ -1,13 +1,15 @@
-"""Makes the state of training durable without holding training up. Rank 0 alone writes; the hooks
-of a phase call this on every rank."""
+"""Makes the state of training durable without holding training up. The hooks of a phase call this
+on every rank; rank 0 alone writes, unless each holds a part of the state."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from lmtrainer import checkpoint
 from lmtrainer.checkpoint import BackgroundSaver, Checkpoint, Snapshot, State
 from lmtrainer.config import RunConfig, config_hash, document
+from lmtrainer.contract.environment import NodeEnvironment
 from lmtrainer.contract.reports import Position
 from lmtrainer.output import Claim
 from lmtrainer.train.engine import Engine
@@ -27,8 +29,13 @@ class Leader:
 class Saving:
     """The checkpoints of one attempt."""
 
-    def __init__(self, run: RunConfig, leader: Leader | None) -> None:
+    def __init__(
+        self, run: RunConfig, node: NodeEnvironment, output: Path, leader: Leader | None
+    ) -> None:
+        """`output` is the folder of the run, as this node sees it."""
         self._run = run
+        self._node = node
+        self._output = output
         self._leader = leader
         self._saver = BackgroundSaver()
 
@@ -37,20 +44,20 @@ class Saving:
         engine.before_update = self._saver.staged
 
     def save(self, engine: Engine, position: Position, memory: Memory, *, wait: bool) -> None:
-        """Save in the background what training has come to; `wait` until it is durable."""
-        if self._leader is None:
-            return
-        claim = self._leader.claim
+        """Save in the background what training has come to; `wait` until it is durable. All ranks
+        call it."""
         state = State(
             position=position,
-            job_uid=claim.job_uid,
-            attempt=claim.attempt,
+            job_uid=self._node.job_uid,
+            attempt=self._node.attempt,
             config_hash=config_hash(self._run),
             world_size=engine.world.world_size,
             tokens_seen=memory.tokens_seen,
             trainer={**document(engine.state), **document(trainer_state(memory))},
         )
-        self._tell(self._saver.begin(take(engine, engine.model, state), self._write))
+        snapshot = take(engine, state)
+        if self._leader is not None or snapshot.part is not None:
+            self._tell(self._saver.begin(snapshot, self._write))
         if wait:
             self.finish()
 
@@ -62,16 +69,15 @@ class Saving:
         """Wait for the save in flight."""
         self._tell(self._saver.finish())
 
-    def _write(self, snapshot: Snapshot) -> Checkpoint:
+    def _write(self, snapshot: Snapshot) -> Checkpoint | None:
         """Runs in the thread of the saver."""
-        assert self._leader is not None
+        root = self._output / checkpoint.FOLDER
+        if self._leader is None:
+            checkpoint.contribute(root, snapshot)
+            return None
         self._leader.telemetry.before_save()
-        return checkpoint.save(
-            self._leader.claim.folder / checkpoint.FOLDER,
-            snapshot,
-            keep=self._run.checkpoint.keep,
-            fence=self._leader.claim.fence,
-        )
+        keep = self._run.checkpoint.keep
+        return checkpoint.save(root, snapshot, keep=keep, fence=self._leader.claim.fence)
 
     def _tell(self, saved: Checkpoint | None) -> None:
         if saved is not None and self._leader is not None:

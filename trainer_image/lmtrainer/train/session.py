@@ -4,7 +4,8 @@ goes wrong."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lmtrainer import checkpoint
@@ -22,7 +23,14 @@ from lmtrainer.train.loop import PhaseWork, run_phase
 from lmtrainer.train.memory import Memory, Origin, origin_of, put_back
 from lmtrainer.train.recovery import Recovery, left_out
 from lmtrainer.train.saving import Leader, Saving
-from lmtrainer.train.state import put_back_moments
+from lmtrainer.train.sharing import sharing_of
+from lmtrainer.train.state import (
+    fill,
+    put_back_moments,
+    put_back_parts,
+    put_back_weights,
+    whole_model,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +42,8 @@ class Start:
     """Of the step before, if there is one in this phase."""
     checkpoint: Checkpoint | None = None
     """Rank 0's alone; None at the beginning."""
+    folder: str = ""
+    """Where it lies; empty at the beginning."""
 
 
 class Session:
@@ -44,27 +54,33 @@ class Session:
         context: StageContext,
         world: World,
         prepared: Prepared,
-        model: Any,
+        make: Callable[[], Any],
         leader: Leader | None,
-        fresh: Callable[[], Any],
+        output: Path,
     ) -> None:
-        """`fresh` makes the model with the weights that the run began with."""
+        """`make` makes the model with the weights that the run begins with; `output` is the folder
+        of the run."""
         self.run: RunConfig = context.run
         self.context = context
         self.world = world
         self.prepared = prepared
-        self.model = model
+        self.model = make()
+        if self.run.parallel.strategy != "fsdp":
+            self.model.to(world.device)  # a sharded one moves layer by layer
         self.leader = leader
         self.memory = Memory()
-        self.saving = Saving(self.run, leader)
+        self.saving = Saving(self.run, context.node, output, leader)
+        self._sharing = sharing_of(self.model, self.run, world)
         self.recovery = Recovery(self.run)
-        self._fresh = fresh
+        self._fresh = make
         self._index = 0
 
     def train(self, steps: tuple[int, ...], resumed: Checkpoint | None) -> Memory:
-        """Run phase i for `steps[i]` steps, from where rank 0's checkpoint `resumed` stands; the
-        model has its weights already. Returns what was remembered."""
+        """Run phase i for `steps[i]` steps, from where rank 0's checkpoint `resumed` stands.
+        Returns what was remembered."""
         start = self._agree(resumed, steps)
+        if start.folder:
+            self._put_back_weights(start)
         while True:
             try:
                 for index in range(start.at.phase_index, len(steps)):
@@ -78,14 +94,15 @@ class Session:
         told = None
         if self.leader is not None:
             beginning = Position(phase_index=0, step=0, phase=self.run.phases[0].name)
-            state = None if found is None else checkpoint.load_state(found)
-            told = Origin(position=beginning) if state is None else origin_of(state)
+            told = Origin(position=beginning)
+            if found is not None:
+                told = replace(origin_of(checkpoint.load_state(found)), folder=str(found.path))
         origin = parse(Origin, document_from_leader(self.world, document(told)))
         put_back(self.memory, origin)
         at = next_position(origin.position, steps, self.run)
         if at.phase_index != origin.position.phase_index:
             self.memory.begin_phase()
-        return Start(at=at, engine=origin.engine, checkpoint=found)
+        return Start(at=at, engine=origin.engine, checkpoint=found, folder=origin.folder)
 
     def _phase(self, index: int, steps: tuple[int, ...], start: Start) -> None:
         phase, self._index = self.run.phases[index], index
@@ -96,9 +113,8 @@ class Session:
         self.saving.attach(engine)
         if first:
             engine.put_back(start.engine)
-            found = start.checkpoint
-            moments = checkpoint.load_optimizer(found) if found is not None else None
-            put_back_moments(engine, moments, steps=start.engine.updates)
+            found, folder = start.checkpoint, start.folder
+            put_back_moments(engine, found, folder, updates=start.engine.updates)
         rows = TrainingRows(self.prepared, self.run, index)
         if self.leader is not None:
             self.leader.telemetry.begin_phase(phase.name, sum(steps[:index]) + first)
@@ -118,6 +134,7 @@ class Session:
         self.saving.finish()
         before = self.memory.skipped
         start = self._agree(self._last_good(fault), steps)
+        self._put_back_weights(start)
         self.memory.rollbacks += 1
         if start.at.phase_index == self._index:
             self.memory.skipped = left_out(fault, before, start.at.step)
@@ -128,18 +145,29 @@ class Session:
         return start
 
     def _last_good(self, fault: DivergedError) -> Checkpoint | None:
-        """Rank 0 finds the checkpoint and gives the model its weights; they reach the others when
-        the next engine is made."""
+        """Rank 0 finds the checkpoint."""
         if self.leader is None:
             return None
         root = self.leader.claim.folder / checkpoint.FOLDER
         until = Position(phase_index=self._index, step=fault.first)
-        found = checkpoint.newest(root, config_hash(self.run), until=until).checkpoint
-        if found is None:
-            self.model.load_state_dict(self._fresh().state_dict())
-        else:
-            self.model.load_state_dict(checkpoint.load_weights(found))
-        return found
+        return checkpoint.newest(root, config_hash(self.run), until=until).checkpoint
+
+    def _put_back_weights(self, start: Start) -> None:
+        """Those of `start`. If ranks hold whole models, rank 0 tells the others when the next
+        engine is made."""
+        if self._sharing.in_parts and start.folder:
+            put_back_parts(self.model, start.folder)
+        elif start.checkpoint is not None:
+            put_back_weights(self.model, start.checkpoint)
+        elif self._sharing.in_parts or self.leader is not None:
+            fill(self.model, self._fresh().state_dict())
+
+    def whole_model(self) -> Any:
+        """The trained model, on rank 0; all ranks call it."""
+        if not self._sharing.in_parts:
+            return self.model
+        fresh = self._fresh() if self.leader is not None else None
+        return whole_model(self.model, self.world, fresh)
 
 
 def next_position(position: Position, steps: tuple[int, ...], run: RunConfig) -> Position:

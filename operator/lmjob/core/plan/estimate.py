@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lmjob.core.plan.shares import shares
 from lmtrainer.config import RunConfig
 from lmtrainer.config.architecture import (
     CONV_GROUP_SIZE,
@@ -56,8 +57,6 @@ _SAVED = {
 }
 ROBERTA_POSITIONS = 2
 """Rows of RoBERTa's positions that no token has: its padding is number 1."""
-_WEIGHT = {"bf16-true": 2, "fp16-true": 2}
-_MOMENTS = {"bf16-true": 6}
 _SCORES = 12
 _MASKS = 2
 
@@ -75,7 +74,8 @@ class MemoryEstimate:
     optimizer: int
     activations: int
     other: int
-    """Libraries, gradients in the making and, on a CPU, the copy that a checkpoint is made of."""
+    """Libraries, gradients in the making, weights gathered from others and, on a CPU, the copy that
+    a checkpoint is made of."""
 
     @property
     def total(self) -> int:
@@ -92,28 +92,26 @@ def estimate(
     if sizes is None:
         return None
     parameters = parameter_count(run)
-    weights = _WEIGHT.get(run.precision, 4) * parameters
-    moments = _MOMENTS.get(run.precision, 8) * parameters
-    copy = 0 if on_gpu else weights + moments
+    held = shares(run, parameters=parameters, layer=_layer_parameters(run), world_size=world_size)
+    copied = 0 if on_gpu else held.copied
+    tied = 2 * 4 * vocabulary_size(run) * sizes.hidden_size
     return MemoryEstimate(
         parameters=parameters,
-        weights=weights,
-        gradients=weights,
-        optimizer=moments,
+        weights=held.weights,
+        gradients=held.gradients,
+        optimizer=held.moments,
         activations=_activations(run, sizes, phase, world_size=world_size, on_gpu=on_gpu),
-        other=LIBRARIES + copy + 2 * 4 * vocabulary_size(run) * sizes.hidden_size,
+        other=LIBRARIES + held.gathered + copied + tied,
     )
 
 
 def parameter_count(run: RunConfig) -> int:
     """Trained numbers of a model from scratch, with the vocabulary as large as it was asked for."""
     sizes, vocabulary = run.model.architecture(), vocabulary_size(run)
-    h, m = sizes.hidden_size, sizes.intermediate_size
+    h = sizes.hidden_size
     norm = 2 * h
-    layer = 4 * (h * h + h) + (h * m + m) + (m * h + h) + 2 * norm
-    if run.model.type == "groupbert":
-        layer = _groupbert_layer(h, m)
-    shared = vocabulary * h + sizes.max_positions * h + sizes.layers * layer + norm
+    layers = sizes.layers * _layer_parameters(run)
+    shared = vocabulary * h + sizes.max_positions * h + layers + norm
     if run.model.type == "gpt2":
         return shared
     token_types, transform, output_bias = 2 * h, h * h + h + norm, vocabulary
@@ -124,6 +122,14 @@ def parameter_count(run: RunConfig) -> int:
     if run.has_pairs:
         shared += (h * h + h) + (2 * h + 2)  # the pooler, and the head for pairs of sentences
     return shared + token_types + transform + output_bias
+
+
+def _layer_parameters(run: RunConfig) -> int:
+    sizes = run.model.architecture()
+    h, m = sizes.hidden_size, sizes.intermediate_size
+    if run.model.type == "groupbert":
+        return _groupbert_layer(h, m)
+    return 4 * (h * h + h) + (h * m + m) + (m * h + h) + 2 * 2 * h
 
 
 def _groupbert_layer(h: int, m: int) -> int:

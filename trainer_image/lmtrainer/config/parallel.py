@@ -1,0 +1,20 @@
+"""How the processes of a group share the work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lmtrainer.config.schema import setting
+
+Strategy = Literal["ddp", "zero1", "fsdp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelConfig:
+    """Each process computes its part of the batch; what it holds of the state differs. Rajbhandari
+    et al. 2020, "ZeRO" (arXiv 1910.02054); Zhao et al. 2023, "PyTorch FSDP" (arXiv 2304.11277)."""
+
+    strategy: Strategy = setting(
+        "ddp", "a process holds: ddp: all; zero1: a part of the moments; fsdp: of everything"
+    )
