@@ -114,10 +114,22 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split(",") if word)
 
 
+def _instances_options(parser: argparse.ArgumentParser) -> None:
+    _rounds(parser)
+    parser.add_argument("--length", type=int, default=128, help="of a pair at most")
+
+
+def _instances(arguments: argparse.Namespace) -> dict[str, Any]:
+    from tests.benchmarks import instances
+
+    return instances.main(rounds=arguments.rounds, length=arguments.length)
+
+
 BENCHMARKS = {
     "train": ("training steps beside HF Trainer", _train_options, _train),
     "encode": ("text to a packed file beside datasets.map", _encode_options, _encode),
     "loader": ("memory map to masked batch beside a DataLoader", _loader_options, _loader),
+    "instances": ("pairs of sentences beside a plain builder", _instances_options, _instances),
     "start": ("process start to first step beside HF Trainer", _rounds, _start),
     "operator": ("the operator beside a floor and a plain one", _operator_options, _operator),
 }

@@ -60,6 +60,11 @@ def _mix(value: int) -> int:
 
 
 def _mix_array(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    values = (values ^ values >> np.uint64(30)) * np.uint64(_FIRST)
-    values = (values ^ values >> np.uint64(27)) * np.uint64(_SECOND)
-    return values ^ values >> np.uint64(31)
+    """The same of an array, which is left as it was; as few new ones as can be."""
+    shifted = values >> np.uint64(30)
+    values = values ^ shifted
+    for factor, shift in ((_FIRST, 27), (_SECOND, 31)):
+        values *= np.uint64(factor)
+        np.right_shift(values, np.uint64(shift), out=shifted)
+        values ^= shifted
+    return values

@@ -59,7 +59,7 @@ def mask(
     grid = np.arange(stretches.sizes.max(initial=0))
     inside = grid < stretches.sizes[:, None]
     places = np.where(inside, stretches.places[:, None] + grid, 0)
-    candidates = inside & ~np.isin(row, vocabulary.special_ids)[places]
+    candidates = inside & ~vocabulary.is_special[row][places]
     counters = stretches.counters(grid)
     budget = _budget(candidates, masking.share, most)
     if masking.whole_words:
@@ -154,7 +154,9 @@ def _limit(
     candidates: NDArray[np.bool_], hashes: NDArray[np.uint64], budget: NDArray[np.int64]
 ) -> NDArray[np.uint64]:
     """[lines, 1] The highest of the budget's lowest hashes."""
-    ranked = np.sort(np.where(candidates, hashes, _LAST), axis=1)
+    most = int(budget.max(initial=1))
+    ranked = np.partition(np.where(candidates, hashes, _LAST), most - 1, axis=1)[:, :most]
+    ranked.sort(axis=1)
     found: NDArray[np.uint64] = np.take_along_axis(ranked, budget[:, None] - 1, axis=1)
     return found
 

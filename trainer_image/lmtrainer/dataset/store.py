@@ -27,6 +27,9 @@ from lmtrainer.text.split import Split
 FORMAT = 1
 COUNTS_FILE = "train.counts"
 
+LONG = 256
+"""Tokens from which on stretches are copied one by one: then a slice costs less than an index."""
+
 OFFSET = np.dtype("<u8")
 COUNT = np.dtype("<i8")
 Ids = NDArray[np.unsignedinteger[Any]]
@@ -135,10 +138,31 @@ class Tokens:
         row: NDArray[np.int64],
     ) -> None:
         """Copy stretch i, `sizes[i]` ids from position `starts[i]` on, to row[places[i]]."""
-        for start, size, place in zip(
-            starts.tolist(), sizes.tolist(), places.tolist(), strict=True
-        ):
-            self.copy(start, row[place : place + size])
+        if sizes.sum() > LONG * len(sizes) or not self._copy_short(starts, sizes, places, row):
+            for start, size, place in zip(
+                starts.tolist(), sizes.tolist(), places.tolist(), strict=True
+            ):
+                self.copy(start, row[place : place + size])
+
+    def _copy_short(
+        self,
+        starts: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        places: NDArray[np.int64],
+        row: NDArray[np.int64],
+    ) -> bool:
+        """All at once, shard by shard. False if a stretch reaches over the end of its shard."""
+        bounds = np.array(self._starts)
+        shards = np.searchsorted(bounds, starts, side="right") - 1
+        if (starts + sizes > bounds[np.minimum(shards + 1, len(bounds) - 1)]).any():
+            return False
+        for shard in np.unique(shards):
+            here = shards == shard
+            count = sizes[here]
+            inside = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+            begins = np.repeat(starts[here] - bounds[shard], count)
+            row[np.repeat(places[here], count) + inside] = self._shards[shard][begins + inside]
+        return True
 
 
 def facts_of(manifest: Manifest) -> Facts:

@@ -5,6 +5,7 @@ Called by the preparation of data, by `dataset` for its special ids and by `mode
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,13 @@ class Vocabulary:
     def id_of(self, role: str) -> int | None:
         """Of a special token; None if the tokenizer does not have it."""
         found: int | None = getattr(self, role)
+        return found
+
+    @functools.cached_property
+    def is_special(self) -> NDArray[np.bool_]:
+        """[size] Is this id one that stands for no text?"""
+        found = np.zeros(self.size, dtype=np.bool_)
+        found[self.special_ids] = True
         return found
 
     def require(self, objective: Objective) -> None:
