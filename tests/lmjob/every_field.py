@@ -90,6 +90,8 @@ EVERY_FIELD = changed(
             "keepLineBreaks": True,
             "tokenized": False,
             "processes": 2,
+            "rebuild": True,
+            "copyToNode": True,
             "cache": "pvc://corpus/cache",
         },
         "spec.tokenizer": {

@@ -1,4 +1,4 @@
-"""Rows 22 to 24, 26 to 30 and 39: a dataset on the disk, made once, by any number of processes."""
+"""Rows 22 to 24, 26 to 30, 39, 128: a dataset on the disk, made once by any number of processes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lmtrainer.config.data import DocumentRule
-from lmtrainer.dataset import prepare
+from lmtrainer.dataset import open_prepared, prepare
 from lmtrainer.dataset.merging import merge
 from lmtrainer.dataset.store import facts_of, open_split
 from lmtrainer.dataset.writing import Writer
 from lmtrainer.durable import read_manifest, verify_manifest
 from lmtrainer.faults import UserError
+from lmtrainer.text.counting import count_documents
 from lmtrainer.text.parts import parts
 from lmtrainer.text.records import Reading, records
 from lmtrainer.text.split import Corpus
@@ -231,6 +232,41 @@ def test_row_028_any_change_of_what_the_ids_depend_on_makes_them_anew(
     assert same == (what in ("nothing", "length", "how it is cut"))
 
 
+def test_row_026_the_data_can_be_made_without_torch_or_a_gpu(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
+        "from pathlib import Path; from tests.rows.prepared import configured\n"
+        "from lmtrainer.dataset import prepare\n"
+        "data = {'train': [sys.argv[1]], 'validation': {'share': 0.1}}\n"
+        "print(prepare(configured(data=data), Path(sys.argv[2]), {}).train.documents)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.txt"), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr
+    assert int(found.stdout) > 300
+    verify_manifest(tmp_path / "out" / "dataset")
+    assert not (tmp_path / "out" / "model").exists()
+
+
+def test_row_029_a_rebuild_can_be_asked_for(tmp_path: Path) -> None:
+    made(tmp_path, configured(), TEXT)
+    told: list[str] = []
+
+    def note(activity: str, done: int, total: int | None) -> None:
+        told.append(activity)
+
+    first = digest(tmp_path / "out" / "dataset")
+    made(tmp_path, configured(), progress=note)
+    assert "encode text" not in told
+    anew = made(tmp_path, configured(data={"rebuild": True}), progress=note)
+    assert {"train tokenizer", "encode text"} <= set(told)
+    assert digest(anew.dataset) == first
+
+
 def test_row_030_of_four_that_begin_at_once_one_builds_and_the_others_wait(tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
     for name in ("train", "held"):
@@ -325,6 +361,30 @@ def test_row_039_parts_of_a_file_have_its_documents(
         assert [p for f in mine for p in records(f, reading)] == [*records(path, reading)] * times
 
 
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    lines=LINES,
+    rule=st.sampled_from(["line", "blankLine", "file"]),
+    block=st.integers(1, 12),
+    longest=st.sampled_from([5, 1000]),
+)
+def test_row_039_documents_are_counted_as_they_are_read(
+    tmp_path: Path, lines: list[str], rule: DocumentRule, block: int, longest: int
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(lines))
+    reading = Reading(rule)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lmtrainer.text.documents.BLOCK", block)
+        patch.setattr("lmtrainer.text.counting.LONGEST_LINE", longest)
+        read: list[int] = []
+        count = count_documents(path, reading, read.append)
+        assert count == sum(piece.last for piece in records(path, reading))
+    assert sum(read) <= path.stat().st_size
+
+
 def test_row_039_a_line_of_json_is_never_cut(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("".join(f'{{"text": "row {n}"}}\n' for n in range(50)))
@@ -333,3 +393,59 @@ def test_row_039_a_line_of_json_is_never_cut(tmp_path: Path) -> None:
     assert len(found) > 5
     rows = [piece.text for part in found for f in part.files for piece in records(f, reading)]
     assert rows == [f"row {n}" for n in range(50)]
+
+
+def test_row_128_training_reads_a_copy_on_its_own_node(tmp_path: Path) -> None:
+    run = configured(data={"copyToNode": True, "cache": str(tmp_path / "far")})
+    far = made(tmp_path, run, TEXT)
+    node = tmp_path / "node"
+    claims = {"text": str(tmp_path / "text")}
+    ranks = [open_prepared(run, tmp_path / "out", claims, node=node) for _ in range(2)]
+    assert all(node in rank.dataset.parents for rank in ranks)
+    assert ranks[0].dataset == ranks[1].dataset
+    assert digest(ranks[0].dataset) == digest(far.dataset)
+    assert ids(ranks[0].train) == ids(far.train)
+    (far.dataset / "train-00000.tokens").unlink()
+    again = open_prepared(run, tmp_path / "out", claims, node=node)
+    assert ids(again.train) == ids(ranks[0].train)
+    with pytest.raises(UserError, match=r"train-00000.tokens is missing"):
+        open_prepared(run, tmp_path / "out", claims)
+
+
+def test_row_128_a_copy_that_went_wrong_is_not_kept(tmp_path: Path) -> None:
+    run = configured(data={"copyToNode": True, "cache": str(tmp_path / "far")})
+    far = made(tmp_path, run, TEXT)
+    path = far.dataset / "train-00000.tokens"
+    whole = path.read_bytes()
+    path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    node, claims = tmp_path / "node", {"text": str(tmp_path / "text")}
+    with pytest.raises(UserError, match=r"train-00000.tokens was changed: its sha256 does not"):
+        open_prepared(run, tmp_path / "out", claims, node=node)
+    path.write_bytes(whole)
+    assert ids(open_prepared(run, tmp_path / "out", claims, node=node).train) == ids(far.train)
+
+
+def test_all_locations_that_name_nothing_are_told_at_once(tmp_path: Path) -> None:
+    places = {
+        "train": ["pvc://text/*.txt", "pvc://text/none.csv", "sample://nobody"],
+        "validation": {"files": ["pvc://text/neither.txt"]},
+    }
+    with pytest.raises(UserError) as caught:
+        made(tmp_path, configured(data=places), TEXT)
+    told = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in told] == [
+        "data.train[1]",
+        "data.train[2]",
+        "data.validation.files[0]",
+    ]
+
+
+EMPTY = {"nothing": "", "white space": " \n\n\t\n", "a byte order mark": "\ufeff"}
+
+
+@pytest.mark.parametrize("what", EMPTY)
+@pytest.mark.parametrize("share", [True, False])
+def test_text_without_text_is_refused(tmp_path: Path, what: str, share: bool) -> None:
+    validation = {"share": 0.1} if share else {"files": ["pvc://text/held.txt"]}
+    with pytest.raises(UserError, match=r"data.train: (no text|0 tokens <)"):
+        made(tmp_path, configured(data={"validation": validation}), EMPTY[what])

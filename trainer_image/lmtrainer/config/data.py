@@ -87,6 +87,10 @@ class DataConfig:
     processes: int | None = setting(
         None, "that prepare the text; left out, one for each CPU", minimum=1, maximum=1024
     )
+    rebuild: bool | None = setting(None, "prepare anew, even if the same was prepared before")
+    copy_to_node: bool | None = setting(
+        None, "copy the dataset to the disk of each node before training"
+    )
     cache: str | None = setting(
         None, "folder for the prepared dataset; left out, it lies in the output folder"
     )

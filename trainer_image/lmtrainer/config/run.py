@@ -234,7 +234,7 @@ def identity(config: Work) -> dict[str, Any]:
     kept = document(config)
     for name in _WITHOUT_WEIGHT:
         kept.pop(name, None)
-    for name in ("cache", "processes"):
+    for name in ("cache", "processes", "rebuild", "copyToNode"):
         kept["data"].pop(name, None)
     for phase in kept["phases"]:
         phase.pop("microBatchSize")  # how a batch is cut changes rounding, not the maths

@@ -3,6 +3,7 @@
     prepare    text -> tokenizer and dataset, or proof that they are there; opens them
     home       where the dataset lies, and who may write there
     build      makes both
+    nearby     a copy on the node that trains on it
     sharding   text -> shards, in parts, by many processes
     crew       those processes
     merging    parts -> one dataset

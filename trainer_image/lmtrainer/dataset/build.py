@@ -14,11 +14,13 @@ from lmtrainer.config.schema import document
 from lmtrainer.contract.cpus import usable_cpus
 from lmtrainer.dataset import agreement
 from lmtrainer.dataset.home import DATASET, TOKENIZER
-from lmtrainer.dataset.sharding import Layout, Work, build_dataset
+from lmtrainer.dataset.sharding import PARTS, Layout, Work, build_dataset
 from lmtrainer.dataset.store import FORMAT, facts_of
 from lmtrainer.durable import (
     MANIFEST_FILE,
     DamagedError,
+    discard,
+    remove,
     sha256_of,
     verify_manifest,
 )
@@ -105,6 +107,14 @@ def is_built(home: Path, mark: str) -> bool:
     except (DamagedError, OSError):
         return False
     return facts.fingerprint == mark and facts.tokenizer == tokenizer and _has_tokenizer(home, mark)
+
+
+def forget(home: Path) -> None:
+    """Remove what was built, whole or in part."""
+    for name in (DATASET, TOKENIZER):
+        discard(home / name)
+    for place in home.glob(f"{PARTS}*"):
+        remove(place)
 
 
 def build(inputs: Inputs, home: Path, mark: str) -> None:

@@ -78,7 +78,7 @@ def build(run: RunConfig, home: Path, progress: Progress) -> None:
     """
     if not tables_of(run) or _is_built(run, home):
         return
-    with building(_folder(run, home)) as beside:
+    with building(folder_of(run, home)) as beside:
         files = {}
         for split in SPLITS:
             sentences = _sentences(home, split)
@@ -94,7 +94,7 @@ def open_tables(run: RunConfig, home: Path) -> Mapping[Table, Pairs]:
     its manifest says."""
     if not tables_of(run):
         return {}
-    folder = _folder(run, home)
+    folder = folder_of(run, home)
     manifest = read_manifest(folder)
     if manifest.facts.get("fingerprint") != _mark(run, home):
         raise DamagedError(f"{folder.name} holds pairs of another text or of other settings")
@@ -113,13 +113,14 @@ def _mark(run: RunConfig, home: Path) -> str:
     )
 
 
-def _folder(run: RunConfig, home: Path) -> Path:
+def folder_of(run: RunConfig, home: Path) -> Path:
+    """Where the tables of a run lie."""
     return home / f"pairs-{_mark(run, home)[:16]}"
 
 
 def _is_built(run: RunConfig, home: Path) -> bool:
     try:
-        manifest = verify_manifest(_folder(run, home))
+        manifest = verify_manifest(folder_of(run, home))
     except (DamagedError, OSError):
         return False
     return manifest.facts.get("fingerprint") == _mark(run, home)

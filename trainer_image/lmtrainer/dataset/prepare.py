@@ -17,8 +17,15 @@ from numpy.typing import NDArray
 
 from lmtrainer import vocab
 from lmtrainer.config import RunConfig
-from lmtrainer.dataset import agreement, pairs, summary
-from lmtrainer.dataset.build import Progress, build, find_inputs, fingerprint_of, is_built
+from lmtrainer.dataset import agreement, nearby, pairs, summary
+from lmtrainer.dataset.build import (
+    Progress,
+    build,
+    find_inputs,
+    fingerprint_of,
+    forget,
+    is_built,
+)
 from lmtrainer.dataset.home import (
     DATASET,
     TOKENIZER,
@@ -86,6 +93,8 @@ def prepare(
     with contextlib.ExitStack() as stack:
         if home != output:
             stack.enter_context(alone(home, lambda: progress("wait for another run", 0, None)))
+        if run.data.rebuild:
+            forget(home)
         if not is_built(home, mark):
             build(inputs, home, mark)
         pairs.build(run, home, progress)
@@ -103,12 +112,17 @@ def prepare(
     return prepared
 
 
-def open_prepared(run: RunConfig, output: Path, claims: Mapping[str, str]) -> Prepared:
+def open_prepared(
+    run: RunConfig, output: Path, claims: Mapping[str, str], *, node: Path | None = None
+) -> Prepared:
     """Open what was prepared for an output folder, checking that it is whole and belongs together:
-    manifests and the tokenizer to the byte, the dataset's files by size. UserError if not."""
+    manifests and the tokenizer to the byte, the dataset's files by size. UserError if not. With
+    `data.copyToNode` a copy is made in `node`, a folder of this machine, and that is opened."""
     pointer = read_pointer(output)
     home = home_of(run, output, claims, pointer.fingerprint)
     try:
+        if run.data.copy_to_node and node is not None:
+            home = _nearby(run, home, node / f"prepared-{pointer.fingerprint[:16]}")
         prepared = _open(run, output / TOKENIZER, home / DATASET, pointer)
     except DamagedError as fault:
         raise UserError(
@@ -118,6 +132,12 @@ def open_prepared(run: RunConfig, output: Path, claims: Mapping[str, str]) -> Pr
         model = folder(run.model.from_, claims, "model.from")
         agreement.check_special_ids(prepared.vocabulary, model)
     return prepared
+
+
+def _nearby(run: RunConfig, home: Path, place: Path) -> Path:
+    tables = [pairs.folder_of(run, home)] if pairs.tables_of(run) else []
+    nearby.copied([home / DATASET, *tables], place)
+    return place
 
 
 def _open(run: RunConfig, tokenizer: Path, dataset: Path, pointer: Pointer) -> Prepared:

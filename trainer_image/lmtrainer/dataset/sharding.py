@@ -29,6 +29,7 @@ from lmtrainer.durable import (
     sha256_of,
     verify_manifest,
 )
+from lmtrainer.text.counting import count_documents
 from lmtrainer.text.documents import Piece
 from lmtrainer.text.files import OnRead
 from lmtrainer.text.parts import Part, parts, worth
@@ -167,7 +168,8 @@ def _is_done(work: Work, folder: Path) -> bool:
 
 def count_part(member: Member, part: Part, on_read: OnRead) -> int:
     """How many documents a part has."""
-    return sum(piece.last for piece in _pieces(member.work.corpus, part, on_read))
+    reading = member.work.corpus.reading
+    return sum(count_documents(file, reading, on_read) for file in part.files)
 
 
 def encode_task(member: Member, task: Task, on_read: OnRead) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ COUNTS_FILE = "train.counts"
 
 LONG = 256
 """Tokens from which on stretches are copied one by one: then a slice costs less than an index."""
+
+SPARE_FILES = 512
+"""Files that a process has open beside those of a dataset, at most."""
 
 OFFSET = np.dtype("<u8")
 COUNT = np.dtype("<i8")
@@ -183,6 +187,7 @@ def open_split(folder: Path, split: Split) -> Tokens:
     manifest = read_manifest(folder)
     facts = facts_of(manifest)
     kind = id_type(facts.vocab_size)
+    _allow_files(2 * len(facts.shards(split)))
     shards: list[Ids] = []
     offsets = [np.zeros(1, dtype=np.int64)]
     for shard in facts.shards(split):
@@ -192,6 +197,15 @@ def open_split(folder: Path, split: Split) -> Tokens:
         offsets.append(begins[1:] + offsets[-1][-1])
         shards.append(ids)
     return Tokens(shards, np.concatenate(offsets), _sources(facts, split))
+
+
+def _allow_files(count: int) -> None:
+    """A mapped file stays open. Where so many more may be open only if asked for, ask."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE_FILES
+    if resource.RLIM_INFINITY != soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _sources(facts: Facts, split: Split) -> list[int]:

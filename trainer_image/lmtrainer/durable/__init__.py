@@ -18,7 +18,7 @@ from lmtrainer.durable.files import (
     sync_folder,
     write_new,
 )
-from lmtrainer.durable.folders import building, make_folder, remove, remove_leftovers
+from lmtrainer.durable.folders import building, discard, make_folder, remove, remove_leftovers
 from lmtrainer.durable.manifest import (
     MANIFEST_FILE,
     DamagedError,
@@ -38,6 +38,7 @@ __all__ = [
     "Manifest",
     "building",
     "check_files",
+    "discard",
     "make_folder",
     "measure",
     "read_manifest",

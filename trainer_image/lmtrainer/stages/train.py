@@ -104,7 +104,8 @@ def _train(
     resumed: Checkpoint | None,
 ) -> None:
     run = context.run
-    prepared = open_prepared(run, Path(start.output), context.node.claims)
+    node = context.node
+    prepared = open_prepared(run, Path(start.output), node.claims, node=Path(node.node_dir))
     steps = training_steps(prepared, run)
     with contextlib.ExitStack() as stack:
         leader = None

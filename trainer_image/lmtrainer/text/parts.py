@@ -17,7 +17,7 @@ from lmtrainer.text.files import PACKED, Stretch, TextFile, form_of, raw, size_o
 from lmtrainer.text.records import Reading
 from lmtrainer.text.split import Corpus
 
-SMALLEST, LARGEST, MOST = 8 << 20, 256 << 20, 512
+SMALLEST, LARGEST, MOST = 8 << 20, 1 << 30, 512
 """Bytes of a part: a corpus is cut into at most MOST of them as long as they stay in between."""
 
 BLOCK = 1 << 20

@@ -57,11 +57,18 @@ class Corpus:
 
 def find(data: DataConfig, seed: int, claims: Mapping[str, str]) -> Corpus:
     """The text that a configuration names. A file of `validation.files` is held out even if
-    `train` names it too. UserError if a location names nothing, or nothing is left to train on."""
-    held_out = expand(data.validation.files, claims, "data.validation.files")
+    `train` names it too. UserError with every location that names nothing, or if nothing is left to
+    train on."""
+    faults: list[str] = []
+    fields = [(f"data.train[{index}]", text) for index, text in enumerate(data.train)]
+    others = [(f"data.validation.files[{i}]", text) for i, text in enumerate(data.validation.files)]
+    found = {field: _expanded(text, claims, field, faults) for field, text in fields + others}
+    if faults:
+        raise UserError("\n".join(faults))
+    held_out = tuple(dict.fromkeys(file for field, _ in others for file in found[field]))
     named: dict[TextFile, int] = {}
-    for index, location in enumerate(data.train):
-        for file in expand([location], claims, f"data.train[{index}]", numbered=False):
+    for index, (field, _) in enumerate(fields):
+        for file in found[field]:
             named.setdefault(file, index)
     left = {file: index for file, index in named.items() if file not in set(held_out)}
     if not left:
@@ -74,6 +81,17 @@ def find(data: DataConfig, seed: int, claims: Mapping[str, str]) -> Corpus:
     if data.weights is not None:
         weighted = tuple(list(left.values()).count(index) for index in range(len(data.train)))
     return Corpus(tuple(left), held_out, reading_of(data), share, seed, weighted)
+
+
+def _expanded(
+    location: str, claims: Mapping[str, str], field: str, faults: list[str]
+) -> tuple[TextFile, ...]:
+    """The files of one location; what is wrong with it is noted, so that all of it is told."""
+    try:
+        return expand([location], claims, field, numbered=False)
+    except UserError as fault:
+        faults.append(str(fault))
+        return ()
 
 
 def pieces(
