@@ -23,6 +23,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "validate": "lmjob.cli.validate",
         "plan": "lmjob.cli.plan",
         "render": "lmjob.cli.render",
+        "convert": "lmjob.cli.convert",
         "cp": "lmjob.cli.cp",
     }
 )

@@ -40,8 +40,8 @@ def run(given: argparse.Namespace) -> int:
 
 def _run(words: list[str], *, dry: bool) -> int:
     from lmtrainer.commands.replay import carry_out_steps
-    from lmtrainer.commands.replay.machine import LocalFiles
     from lmtrainer.compat import translate
+    from lmtrainer.compat.localfiles import LocalFiles
 
     if not words:
         print("\n".join(_scripts()))

@@ -35,10 +35,10 @@ def run(given: argparse.Namespace) -> int:
 def _run(given: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from lmtrainer.commands.replay.machine import LocalFiles
     from lmtrainer.commands.replay.run import resolved
     from lmtrainer.commands.replay.stages import run_stage
     from lmtrainer.compat.documents import mapping_of
+    from lmtrainer.compat.localfiles import LocalFiles
     from lmtrainer.compat.translation import Group
     from lmtrainer.config import document
     from lmtrainer.contract.arguments import STAGES

@@ -6,7 +6,6 @@ did there. A run here has the same global batch on whatever processes it is give
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,8 +56,11 @@ def run_pretraining(values: Values, said: Said, request: Request) -> tuple[Step,
     data = _pretraining_data(values, said, request.files)
     length = read_length("max_seq_length", values["max_seq_length"], model, said, most=LONGEST)
     masking: dict[str, Any] = {"share": values["mlm_probability"]}
-    if not values["is_already_masked"]:
-        masking["maxPredictions"] = most_masks(length, values["mlm_probability"])
+    if values["is_already_preprocessed"] and not values["is_already_masked"]:
+        text = "not given: the masks of the instances are kept, none are drawn on top"
+        said.note("is_already_masked", "made right", text)
+    if not values["is_already_preprocessed"]:
+        masking["maxPredictions"] = "auto"
     return _run(values, said, request, model, data=data, length=length, masking=masking, pairs=True)
 
 
@@ -72,12 +74,6 @@ def _of(objective: str, values: Values, said: Said, request: Request) -> Model:
         named = "model_name_or_path" if values["model_name_or_path"] else "config_name"
         said.wrong(named, values[named], rule, f"use run_{model.objective}.py")
     return model
-
-
-def most_masks(length: int, share: float) -> int:
-    """The kit's cap on masks of a row: mean and two standard deviations, up to a multiple of 16."""
-    spread = 2 * math.sqrt(length * share * (1 - share))
-    return min(length, math.ceil((share * length + spread) / 16) * 16)
 
 
 def _run(

@@ -15,13 +15,8 @@ from lmtrainer.compat.translation import RunStep, Step, Translation
 from lmtrainer.config import Mistake, MistakesError, RunConfig, parse
 from lmtrainer.config.mistakes import close_word, show
 
-PENDING = ("run_pretraining.py", "create_pretraining_data.py", "run_bert.py")
-
 COMMANDS: tuple[Command, ...] = tuple(
-    command
-    for kit in (tutorial, thai, ipu, lightning, nsp)
-    for command in kit.COMMANDS
-    if command.script not in PENDING
+    command for kit in (tutorial, thai, ipu, lightning, nsp) for command in kit.COMMANDS
 )
 SCRIPTS: Mapping[str, tuple[Command, ...]] = MappingProxyType(
     {

@@ -5,6 +5,9 @@ from __future__ import annotations
 RUN_FILE = "run.json"
 """Identity of the run that owns an output folder."""
 
+MODEL_FOLDER = "model"
+"""The trained model with its tokenizer, in the output folder."""
+
 CONFIGURATION_FILE = "configuration.json"
 """The whole configuration, resolved: `lmtrainer run` takes it."""
 

@@ -27,7 +27,7 @@ from lmtrainer.durable import (
 from lmtrainer.faults import UserError
 from lmtrainer.text.files import TextFile, described, stamp_of
 from lmtrainer.text.records import Reading
-from lmtrainer.text.sources import folder
+from lmtrainer.text.sources import saved
 from lmtrainer.text.split import Corpus, find, pieces
 from lmtrainer.vocab import Vocabulary
 
@@ -67,9 +67,9 @@ def find_inputs(run: RunConfig, claims: Mapping[str, str], progress: Progress) -
     """UserError if a location names nothing, or if the tokenizer or a phase does not fit the model
     that training starts from."""
     source = run.tokenizer.from_
-    tokenizer = None if source is None else folder(source, claims, "tokenizer.from")
+    tokenizer = None if source is None else saved(source, claims, "tokenizer.from")
     if run.model.from_ is not None:
-        model = folder(run.model.from_, claims, "model.from")
+        model = saved(run.model.from_, claims, "model.from")
         agreement.check_lengths(run, model)
         if tokenizer is not None:
             agreement.check_special_ids(vocab.load(tokenizer), model)

@@ -27,7 +27,7 @@ from lmtrainer.parallel.exchange import document_from_leader
 from lmtrainer.parallel.world import World, join, leave
 from lmtrainer.stage import StageContext
 from lmtrainer.stages.ends import claim_output, leave_record
-from lmtrainer.text.sources import folder as folder_of
+from lmtrainer.text.sources import saved
 from lmtrainer.train.finish import MODEL_FOLDER, publish_model
 from lmtrainer.train.monitor import monitor
 from lmtrainer.train.saving import Leader
@@ -133,7 +133,7 @@ def _model(context: StageContext, prepared: Prepared) -> Any:
     kind = run.model.type
     assert kind is not None, "the plan resolves it"
     if run.model.from_ is not None:
-        place = folder_of(run.model.from_, context.node.claims)
+        place = saved(run.model.from_, context.node.claims, "model.from")
         model = build.from_folder(
             kind,
             place,

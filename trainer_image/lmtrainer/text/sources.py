@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lmtrainer.config.mistakes import show
 from lmtrainer.config.sources import Location, parse_location
+from lmtrainer.contract.output import MODEL_FOLDER, RUN_FILE
 from lmtrainer.faults import UserError
 from lmtrainer.text import hub, remote
 from lmtrainer.text.files import TextFile, is_saved
@@ -72,6 +73,14 @@ def folder(location: str, claims: Mapping[str, str], field: str = "folder") -> P
         return remote.copied(str(parsed), field)
     place = _place(parsed, location, claims, field)
     return _inside(place, place.root.joinpath(*place.parts))
+
+
+def saved(location: str, claims: Mapping[str, str], field: str) -> Path:
+    """The folder of a saved model or tokenizer: of the output folder of a run, that of its model.
+    Raises UserError as `folder` does."""
+    found = folder(location, claims, field)
+    inside = found / MODEL_FOLDER
+    return inside if (found / RUN_FILE).is_file() and inside.is_dir() else found
 
 
 def _expanded(text: str, claims: Mapping[str, str], field: str) -> Sequence[TextFile]:

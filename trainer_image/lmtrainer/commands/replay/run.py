@@ -102,10 +102,10 @@ def take_over(run: ResolvedRun, model: str, folder: Path) -> None:
     from lmtrainer.contract.reports import Position
     from lmtrainer.dataset.home import TOKENIZER
     from lmtrainer.models import build
-    from lmtrainer.text.sources import folder as folder_of
+    from lmtrainer.text.sources import saved
     from lmtrainer.train.finish import MODEL_FOLDER, publish_model
 
-    place = folder_of(model, {}, "model")
+    place = saved(model, {}, "model")
     loaded = build.from_folder(family_of(place), place)
     phase = run.phases[-1]
     publish_model(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from lmtrainer.compat.translation import (
     ExportStep,
+    InstancesStep,
     PrintStep,
     RunStep,
     Step,
@@ -45,11 +47,30 @@ def _carry_out(step: Step, translation: Translation) -> int:
         from lmtrainer.commands.replay import vocabularies
 
         vocabularies.carry_out(step)
+    elif isinstance(step, InstancesStep):
+        from lmtrainer.commands.instances import Wanted, make
+
+        print(f"{make(Wanted(**instances_of(step)))} instances -> {' '.join(step.to)}", flush=True)
     elif isinstance(step, ExportStep):
         from lmtrainer.commands.replay import export
 
         export.export(step)
     return 0
+
+
+def instances_of(step: InstancesStep) -> dict[str, Any]:
+    """The step in the words of `lmtrainer instances`."""
+    options = step.options
+    return {
+        "text": step.files,
+        "to": step.to,
+        "tokenizer": step.vocabulary,
+        "lowercase": options["lowercase"],
+        "sequence_length": options["sequenceLength"],
+        "seed": options["seed"],
+        "masking": {key: options[key] for key in ("share", "wholeWords", "maxPredictions")},
+        "pairs": {key: options[key] for key in ("passes", "shortShare")},
+    }
 
 
 def _record(translation: Translation, folder: Path) -> None:
