@@ -1,5 +1,5 @@
-"""Rows 58, 59 and 96 to 98: the stream of samples, and corpora with weights. There are no workers,
-prefetch buffers or loader modes to choose: a row is a function of the step."""
+"""Rows 25, 58, 59 and 96 to 98: the stream of samples, and corpora with weights. There are no
+workers, prefetch buffers or loader modes to choose: a row is a function of the step."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -20,7 +21,10 @@ from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.order import Order
 from lmtrainer.dataset.schedule import even
 from lmtrainer.dataset.weighting import Shares
+from lmtrainer.evaluate.measure import measure, unigram_losses
 from lmtrainer.faults import UserError
+from lmtrainer.models import build
+from lmtrainer.parallel.world import World
 from tests.rows.prepared import configured, ids, made, sequences
 
 TEXT = "\n\n".join(f"number {n} " + "and more " * (n % 9) for n in range(203))
@@ -212,3 +216,31 @@ def test_weights_that_leave_nothing_or_do_not_fit_are_refused(tmp_path: Path) ->
     prepared, run = corpora(tmp_path, [0.001, 0.001, 0.001])
     with pytest.raises(UserError, match=r"data.weights: are so small that an epoch has no seque"):
         TrainingRows(prepared, run, 0)
+
+
+def test_row_025_held_out_rows_padded_to_their_length_measure_the_same(
+    found: tuple[Prepared, ResolvedRun],
+) -> None:
+    prepared, run = found
+    length, pad = run.phases[0].sequence_length, prepared.vocabulary.pad
+    model = build.build("bert", run.model.architecture(), prepared.vocabulary, seed=0).eval()
+    rows = list(EvaluationRows(prepared, run, 0).rows(0, 1))
+    alone = World(0, 0, 1, torch.device("cpu"))
+    packed = measure(model, rows, run, alone, unigram_losses(prepared.counts))
+    shape = (sum(len(row.lengths) for row in rows), length)
+    tokens, labels = torch.full(shape, pad), torch.full(shape, -100)
+    sizes = [size for row in rows for size in row.lengths]
+    places = [(number, column) for number, size in enumerate(sizes) for column in range(size)]
+    flat = torch.from_numpy(np.concatenate([row.tokens for row in rows]))
+    answers = torch.full((len(flat),), -100)
+    begins = itertools.accumulate((len(row.tokens) for row in rows), initial=0)
+    for begin, row in zip(begins, rows, strict=False):
+        answers[torch.from_numpy(row.targets) + begin] = torch.from_numpy(row.labels)
+    numbers, columns = map(torch.tensor, zip(*places, strict=True))
+    tokens[numbers, columns], labels[numbers, columns] = flat, answers
+    assert (labels[tokens == pad] == -100).all()
+    model.set_attn_implementation("eager")
+    with torch.inference_mode():
+        loss = model(input_ids=tokens, attention_mask=(tokens != pad).long(), labels=labels).loss
+    assert int((labels != -100).sum()) == packed.predictions
+    assert float(loss) == pytest.approx(packed.loss / packed.predictions, rel=1e-4)
