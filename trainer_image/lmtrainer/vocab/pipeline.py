@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from lmtrainer.config.tokenizer import TokenizerTraining
 from lmtrainer.text.segmenters import SEPARATOR
+from lmtrainer.vocab.spaces import ANY_SPACE
 from lmtrainer.vocab.specials import SPACE, goes_around, marks_of, once, specials_of
-
-ANY_SPACE = Regex(r"\s")
 
 WORDS = pre_tokenizers.Sequence(
     [pre_tokenizers.Split(SEPARATOR, "removed"), pre_tokenizers.WhitespaceSplit()]

@@ -29,6 +29,7 @@ from lmtrainer.config.tokenizer import TokenizerTraining, UnigramTraining
 from lmtrainer.faults import UserError
 from lmtrainer.randomness import Purpose, derive, uniform
 from lmtrainer.vocab.pipeline import finish, written
+from lmtrainer.vocab.spaces import OTHER_SPACES
 from lmtrainer.vocab.specials import NEWLINE, SPACE, marks_of, once, specials_of
 from lmtrainer.vocab.wordpiece import Texts
 
@@ -44,13 +45,6 @@ ones."""
 
 _MAX_BYTES = 4 * 4 * MAX_LINE
 """In SentencePiece's count, with tokens for spaces."""
-
-SPACES = (
-    "\t\n\v\f\r\x85\xa0\u1680"
-    + "".join(map(chr, range(0x2000, 0x200B)))
-    + ("\u2028\u2029\u202f\u205f\u3000")
-)
-"""All white space but the space itself (Unicode's White_Space)."""
 
 _BLOCK = 4096
 """Lines whose fate is decided at once."""
@@ -104,8 +98,9 @@ def converted(model: bytes, settings: TokenizerTraining) -> Tokenizer:
     tokenizer.normalizer = normalizers.Sequence(_normalizers(settings))
     if not settings.space_token:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
-    steps = [decoders.ByteFallback()] if wanted.byte_fallback else []
-    tokenizer.decoder = written(*steps, decoders.Metaspace(prepend_scheme="never"))
+    steps: list[Any] = [decoders.ByteFallback()] if wanted.byte_fallback else []
+    steps.append(decoders.Metaspace(prepend_scheme="never"))
+    tokenizer.decoder = written(*steps) if settings.space_token else decoders.Sequence(steps)
     return finish(tokenizer, settings)
 
 
@@ -122,7 +117,7 @@ def _normal_form(wanted: UnigramTraining) -> Any | None:
 
 
 def _spaces(settings: TokenizerTraining) -> str:
-    return SPACES.replace(NEWLINE, "") if settings.newline_token else SPACES
+    return OTHER_SPACES.replace(NEWLINE, "") if settings.newline_token else OTHER_SPACES
 
 
 def _rules(settings: TokenizerTraining) -> str:

@@ -16,9 +16,9 @@ from tokenizers import Tokenizer, models
 
 from lmtrainer.config.model import Objective
 from lmtrainer.faults import UserError
-from lmtrainer.vocab.bytechunks import byte_encoder
 from lmtrainer.vocab.chunks import chunk_encoder, encode_whole
 from lmtrainer.vocab.folder import cutter, read, special_tokens
+from lmtrainer.vocab.spacechunks import space_encoder
 from lmtrainer.vocab.specials import NEWLINE, SPACE
 
 NEEDED: dict[Objective, tuple[str, ...]] = {
@@ -90,7 +90,7 @@ def load(folder: Path) -> Vocabulary:
     roles = {role: ids[token] for role, token in special_tokens(folder, tokenizer).items()}
     added = tokenizer.get_added_tokens_decoder()
     special = {id_ for id_, token in added.items() if token.special} | set(roles.values())
-    known = chunk_encoder(tokenizer) or byte_encoder(tokenizer)
+    known = chunk_encoder(tokenizer) or space_encoder(tokenizer)
     encode = known or (lambda texts: encode_whole(tokenizer, texts))
     return Vocabulary(
         size=max(ids.values()) + 1,

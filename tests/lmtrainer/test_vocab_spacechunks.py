@@ -1,7 +1,8 @@
-"""Byte-level BPE by memory, or by gigatoken: the ids are the library's own, on any text."""
+"""Tokens by a memory of chunks, or by gigatoken: the ids are the library's own, on any text."""
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
 
-from lmtrainer.config.tokenizer import TokenizerTraining
+from lmtrainer.config.tokenizer import TokenizerTraining, TokenizerType
 from lmtrainer.text.sources import expand
-from lmtrainer.vocab import bytechunks
-from lmtrainer.vocab.bytechunks import SPACES, ByteEncoder, byte_encoder
+from lmtrainer.vocab import fast, spacechunks
 from lmtrainer.vocab.chunks import encode_whole
+from lmtrainer.vocab.spacechunks import SpaceEncoder, space_encoder
+from lmtrainer.vocab.spaces import SPACES
 from lmtrainer.vocab.training import train
 
 
@@ -48,12 +50,28 @@ PARTS = [
     "²",
     "٣",
 ]
-PARTS += ["!", "--", "_", "é", "e\u0301", "中", "ภา", "\U0001f600", "<mask>", "<s", "\x00", "ﬁ"]
+PARTS += [
+    "!",
+    "--",
+    "_",
+    "é",
+    "e\u0301",
+    "中",
+    "ภา",
+    "\U0001f600",
+    "<mask>",
+    "<s",
+    "\x00",
+    "ﬁ",
+    "\u00a8",
+    "\ufdfa",
+    "\u2581",
+]
 TEXTS = st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=25).map("".join)
 
 
-def encoder() -> ByteEncoder:
-    found = byte_encoder(TOKENIZER)
+def encoder() -> SpaceEncoder:
+    found = space_encoder(TOKENIZER)
     assert found is not None
     return found
 
@@ -82,14 +100,42 @@ def test_the_tokenizer_cuts_wherever_a_chunk_or_a_word_begins() -> None:
         text = f"a{c}{c} b{c} {c}\n{c}1{c}  x  9!{c}"
         cuts = {start for _, (start, _) in TOKENIZER.pre_tokenizer.pre_tokenize_str(text)}
         starts = [0]
-        for chunk in bytechunks._CHUNKS(text):
+        for chunk in spacechunks._CHUNKS(text):
             starts.append(starts[-1] + len(chunk))
         assert set(starts[:-1]) <= cuts and starts[-1] == len(text), repr(text)
-        if bytechunks._PLAIN(text):
+        if spacechunks._PLAIN(text):
             words = [0]
-            for word in bytechunks._WORDS(text):
+            for word in spacechunks._BYTE_WORDS(text):
                 words.append(words[-1] + len(word))
             assert set(words[:-1]) == cuts, repr(text)
+
+
+@pytest.mark.parametrize("newlines", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "spaces"),
+    [("unigram", True), ("unigram", False), ("wordpiece", True), ("bytebpe", True)],
+)
+def test_every_tokenizer_that_cuts_before_spaces_is_read_by_chunks(
+    kind: TokenizerType, spaces: bool, newlines: bool
+) -> None:
+    draw = random.Random(0)
+    texts = ["".join(draw.choices(PARTS, k=draw.randint(0, 25))) for _ in range(1500)]
+    wanted = TokenizerTraining(
+        type=kind,
+        vocab_size=1500,
+        special_tokens="roberta",
+        min_frequency=None if kind == "unigram" else 1,
+        space_token=spaces,
+        newline_token=newlines,
+    )
+    tokenizer = train(wanted, lambda activity: iter([*texts, *documents()[:100]]))
+    found = space_encoder(tokenizer)
+    assert found is not None
+    texts += [*documents()[:200], "<_> a <_>b", "a <s> b"]
+    theirs = encode_whole(tokenizer, texts)
+    for text, one, other in zip(texts, found.by_chunks(texts), theirs, strict=True):
+        assert one.tolist() == other.tolist(), repr(text)
+    assert len(found._memory) > 1000
 
 
 def test_real_text_is_read_alike_and_mostly_remembered() -> None:
@@ -100,24 +146,24 @@ def test_real_text_is_read_alike_and_mostly_remembered() -> None:
 
 def test_gigatoken_gives_the_ids_of_the_library() -> None:
     pytest.importorskip("gigatoken")
-    fast = bytechunks._gigatoken(TOKENIZER)
-    assert fast is not None
+    encode = fast.gigatoken(TOKENIZER)
+    assert encode is not None
     every = [chr(code) for code in range(0x3100)]
-    same([f"a{c}{c} b{c} {c}\n{c}1" for c in every], fast)
-    same(documents(), fast)
-    same(["".join(PARTS[at:] + PARTS[:at]) for at in range(len(PARTS))], fast)
-    same(["".join(PARTS[::-1]), "", " "], fast)
+    same([f"a{c}{c} b{c} {c}\n{c}1" for c in every], encode)
+    same(documents(), encode)
+    same(["".join(PARTS[at:] + PARTS[:at]) for at in range(len(PARTS))], encode)
+    same(["".join(PARTS[::-1]), "", " "], encode)
 
 
 def test_gigatoken_begins_afresh_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gigatoken")
-    fast = bytechunks._gigatoken(TOKENIZER)
-    assert isinstance(fast, bytechunks._Gigatoken)
-    monkeypatch.setattr(bytechunks, "FORGET", 10)
-    before = fast._reader
-    same(["some words of text"], fast)
-    same(["some words of text"], fast)
-    assert fast._reader is not before
+    encode = fast.gigatoken(TOKENIZER)
+    assert isinstance(encode, fast.Gigatoken)
+    monkeypatch.setattr(fast, "FORGET", 10)
+    before = encode._reader
+    same(["some words of text"], encode)
+    same(["some words of text"], encode)
+    assert encode._reader is not before
 
 
 @pytest.mark.parametrize("way", ["missing", "wrong", "refuses"])
@@ -163,13 +209,13 @@ def test_any_other_tokenizer_is_read_by_the_library_alone() -> None:
             [pre_tokenizers.Digits(), other.pre_tokenizer]
         )
 
-    def random(other: Tokenizer) -> None:
+    def dropped(other: Tokenizer) -> None:
         other.model.dropout = 0.1
 
-    for change in (lower, prefixed, whole, sequence, random):
-        assert byte_encoder(changed(change)) is None, change
+    for change in (lower, prefixed, whole, sequence, dropped):
+        assert space_encoder(changed(change)) is None, change
     more = changed(lambda other: other.add_tokens([AddedToken("of the", lstrip=True)]))
-    found = byte_encoder(more)
+    found = space_encoder(more)
     assert found is not None
     text = "one  of the many of them"
     assert found.by_chunks([text])[0].tolist() == more.encode(text, add_special_tokens=False).ids
