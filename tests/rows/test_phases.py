@@ -236,3 +236,35 @@ def test_shares_that_do_not_come_out_are_refused(
 ) -> None:
     with pytest.raises(MistakesError, match=expected):
         shares(steps, *phases)
+
+
+@pytest.mark.slow
+def test_row_060_what_follows_what_is_learnt(tmp_path: Path) -> None:
+    """Documents of twelve topics, each with words of its own: what follows is of the same one."""
+    text = []
+    for number in range(300):
+        words = [f"t{number % 12}x{i}" for i in range(6)]
+        lines = [
+            [words[(i * j + number) % 6] for j in range(3 + (i + number) % 4)] for i in range(6)
+        ]
+        text.append("\n".join(map(" ".join, lines)))
+    (tmp_path / "topics.txt").write_text("\n\n".join(text))
+    sizes = {"layers": 2, "hiddenSize": 32, "heads": 2, "maxPositions": 64}
+    phase = {"sequenceLength": 24, "globalBatchSize": 32, "learningRate": 5e-3}
+    output = carry_out(
+        tmp_path,
+        objective="mlm+nsp",
+        data={"train": [str(tmp_path / "topics.txt")], "validation": {"share": 0.1}},
+        tokenizer={"train": {"type": "wordlevel", "vocabSize": 80}},
+        model={
+            "type": "bert",
+            "preset": "tiny",
+            "config": {**sizes, "dropout": 0, "attentionDropout": 0},
+        },
+        phases=[{"name": "main", "steps": 200, **phase}],
+        evaluate={},
+        checkpoint={"everySteps": 1000},
+    )
+    results = json.loads((output / "all_results.json").read_text())
+    assert results["eval_nsp_accuracy"] > 0.75
+    assert results["eval_mlm_loss"] < 3.5

@@ -1,0 +1,56 @@
+"""Pairs of sentences as a job: the example, and the same losses for any number of processes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from transformers import AutoModelForPreTraining, AutoTokenizer
+
+from tests.local.jobs import read_metrics
+
+pytestmark = pytest.mark.slow
+EXAMPLE = Path(__file__).parents[2] / "manifests/examples/sentence-pairs.yaml"
+
+
+def test_the_example_runs_both_phases_and_tells_both_losses(tmp_path):
+    job = yaml.safe_load(EXAMPLE.read_text())
+    job["spec"]["steps"] = 20
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    command = [sys.executable, "-m", "lmjob", "run", "job.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pairs right" in done.stdout
+    assert "AutoModelForPreTraining.from_pretrained" in done.stdout
+    output = tmp_path / "volumes/results/sentence-pairs"
+    AutoModelForPreTraining.from_pretrained(output / "model")
+    AutoTokenizer.from_pretrained(output / "model")
+    trained = [row for row in read_metrics(output) if "loss" in row]
+    assert [(row["phase"], row["step"]) for row in trained] == [
+        *(("short", step) for step in range(1, 19)),
+        *(("long", step) for step in range(1, 3)),
+    ]
+    assert all(row["targets"] > 0 and "nspLoss" in row for row in trained)
+    results = json.loads((output / "all_results.json").read_text())
+    assert {"eval_mlm_loss", "eval_nsp_loss", "eval_nsp_accuracy", "perplexity"} <= set(results)
+
+
+def test_three_processes_have_the_losses_of_one(job):
+    """Means over targets and over pairs are those of the whole batch, wherever its parts lie."""
+    job.spec["model"]["config"] |= {"dropout": 0, "attentionDropout": 0}
+    job.spec["objective"] = "mlm+nsp"
+    job.spec["phases"][0] |= {"steps": 8, "globalBatchSize": 7, "microBatchSize": "auto"}
+    found = []
+    for replicas in (0, 2):
+        job.spec["workers"]["replicas"] = replicas
+        job.spec["output"] = {"to": f"pvc://results/small{replicas}"}
+        job.run()
+        metrics = read_metrics(job.folder / "results" / f"small{replicas}")
+        found.append([row for row in metrics if "loss" in row])
+    for one, three in zip(*found, strict=True):
+        for name in ("loss", "mlmLoss", "nspLoss", "gradientNorm"):
+            assert one[name] == pytest.approx(three[name], rel=1e-4), (one, three)
+        for name in ("targets", "tokens", "nspAccuracy"):
+            assert one[name] == pytest.approx(three[name])
