@@ -320,7 +320,7 @@ HOSTILE = (
     "a`b``c|d",
     '"]\n---\nevil: true\n---\n# <script>alert(1)</script>',
     "`[x](javascript:alert(1))` ![](http://x/y)",
-    "\u2028{{7*7}} \x07 \U0001f600",
+    "\u2028{{7*7}} \x07\x7f\x85\ufffe \U0001f600",
     "```\n# not a heading\n```",
 )
 
