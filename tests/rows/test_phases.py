@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
-from lmtrainer.checkpoint import State
 from lmtrainer.config import MistakesError, ResolvedRun, RunConfig, document, parse, resolve
 from lmtrainer.config.shares import shared_out
-from lmtrainer.contract.reports import Position
 from lmtrainer.dataset import EvaluationRows, TrainingRows, open_prepared
 from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
 from lmtrainer.models import build
 from lmtrainer.models.objective import scores, to_device
 from lmtrainer.parallel.world import World
+from lmtrainer.stages import train
 from lmtrainer.train.engine import Engine
-from lmtrainer.train.state import put_back_moments, take
-from tests.rows.small_run import carry_out, metrics, run_of
+from tests.rows.small_run import carry_out, context, metrics, run_of
 from tests.rows.test_pairs import documents
 
 CPU = torch.device("cpu")
@@ -90,31 +89,17 @@ def second_phase(finished: Path, model: Any) -> tuple[Engine, TrainingRows]:
 def test_row_103_a_phase_without_pairs_goes_on_where_it_was_after_one_with_them(
     finished: Path,
 ) -> None:
-    def step(engine: Engine, rows: TrainingRows, number: int) -> None:
-        micro = rows.micro_batches(number, 0, 1)
-        engine.step(micro, step=number, learning_rate=0.01, stop=False)
-
-    engine, rows = second_phase(finished, build.from_folder("bert", finished / "model"))
-    step(engine, rows, 0)
-    state = State(
-        position=Position(phase_index=1, step=1, phase="words"),
-        job_uid="a",
-        attempt=1,
-        config_hash="c" * 64,
-        world_size=1,
-        tokens_seen=1,
-    )
-    snapshot = take(engine, engine.model, state)
-    moments = {name: tensor.clone() for name, tensor in snapshot.optimizer.items()}
-    saved = {name: tensor.clone() for name, tensor in snapshot.weights.items()}
-    assert not any("pooler" in name for name in moments)
-    again, _ = second_phase(finished, build.from_folder("bert", finished / "model"))
-    again.model.load_state_dict(saved)
-    put_back_moments(again, moments, steps=1)
-    for one in (engine, again):
-        step(one, rows, 1)
-    for mine, theirs in zip(engine.model.parameters(), again.model.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
+    folder = finished.parent
+    again = shutil.copytree(finished, folder / "again")
+    for path in (again / "records" / "train.json", again / "records" / "evaluate.json"):
+        path.unlink()
+    shutil.rmtree(again / "model")
+    shutil.rmtree(again / "checkpoints" / "1-words-step-00000003")
+    run = run_of(folder, **settings(folder, phases=PHASES, output={"to": str(again)}))
+    train.run(context(folder, "train", run, attempt=2))
+    assert [row["step"] for row in metrics(again) if "loss" in row] == [1, 2, 3, 4, 1, 2, 3]
+    old, new = (load_file(path / "model" / "model.safetensors") for path in (finished, again))
+    assert all(torch.equal(old[name], new[name]) for name in old)
 
 
 def test_row_113_measuring_masked_tokens_alone_is_the_masked_part_of_measuring_both(
