@@ -166,6 +166,16 @@ def test_gigatoken_begins_afresh_now_and_then(monkeypatch: pytest.MonkeyPatch) -
     assert encode._reader is not before
 
 
+def test_much_text_is_read_by_gigatoken_from_some_text_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gigatoken")
+    monkeypatch.setattr(spacechunks, "MUCH", 1000)
+    found = encoder()
+    for document in documents()[:40]:
+        same([document], found)
+    assert isinstance(found._encode_all, fast.Gigatoken)
+    assert 0 < len(found._memory) < 500
+
+
 @pytest.mark.parametrize("way", ["missing", "wrong", "refuses"])
 def test_without_a_gigatoken_that_agrees_chunks_are_remembered(
     way: str, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +193,7 @@ def test_without_a_gigatoken_that_agrees_chunks_are_remembered(
         return SimpleNamespace(encode_batch=encode_batch)
 
     library = SimpleNamespace(Tokenizer=SimpleNamespace(from_json=reader))
+    monkeypatch.setattr(spacechunks, "MUCH", 10)
     monkeypatch.setitem(sys.modules, "gigatoken", None if way == "missing" else library)  # type: ignore[arg-type]
     found = encoder()
     same(documents()[:20], found)

@@ -8,15 +8,15 @@ reads it as a whole; the ids are always the tokenizer's own.
 
 from __future__ import annotations
 
-import json
 import re
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+
+from lmtrainer.vocab.parts import Parts, parts_of
 
 MAX_CHUNKS = 400_000
 """Chunks that are remembered, about 100 MB; beyond it, memory starts afresh."""
@@ -100,7 +100,7 @@ class ChunkEncoder:
 def chunk_encoder(tokenizer: Tokenizer) -> ChunkEncoder | None:
     """An encoder for a tokenizer that works as BERT's does; None for any other, however little it
     differs: there, chunks could give other ids than the text."""
-    parts = json.loads(tokenizer.to_str())
+    parts = parts_of(tokenizer)
     literals = [token["content"] for token in parts["added_tokens"]]
     removed = removed_spaces(tokenizer) if _is_bert(parts) else None
     if removed is None or any(set(literal) & set(removed) for literal in literals):
@@ -108,7 +108,7 @@ def chunk_encoder(tokenizer: Tokenizer) -> ChunkEncoder | None:
     return ChunkEncoder(tokenizer, literals, removed)
 
 
-def _is_bert(parts: dict[str, Any]) -> bool:
+def _is_bert(parts: Parts) -> bool:
     return (
         parts["model"]["type"] == "WordPiece"
         and (parts["pre_tokenizer"] or {}).get("type") == "BertPreTokenizer"

@@ -9,11 +9,10 @@ a whole; the ids are always the tokenizer's own.
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from tokenizers import Tokenizer
 
 from lmtrainer.vocab.chunks import Memory, encode_whole
 from lmtrainer.vocab.fast import gigatoken
+from lmtrainer.vocab.parts import Parts, parts_of
 from lmtrainer.vocab.spaces import OTHER_SPACES, SPACES
 from lmtrainer.vocab.specials import NEWLINE, SPACE
 
@@ -33,8 +33,10 @@ _BYTE_WORDS = re.compile(
 
 _PLAIN = re.compile(r"[\n -~]*").fullmatch
 
+MUCH = 1 << 22
+"""Characters for which it pays to look for gigatoken: to begin takes it a second."""
+
 Encode = Callable[[Sequence[str]], list[NDArray[np.uint32]]]
-Parts = dict[str, Any]
 
 
 class SpaceEncoder:
@@ -45,15 +47,15 @@ class SpaceEncoder:
         self._tokenizer = tokenizer
         self._literals = tuple(literals)
         self._memory = _memory(tokenizer, bytewise=bytewise)
-        self._bytewise = bytewise
-        self._chosen: Encode | None = None
+        self._left: float = MUCH if bytewise else math.inf
+        self._encode_all: Encode = self.by_chunks
 
     def __call__(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
-        if self._chosen is None:
-            # Not before: who only asks for ids of special tokens needs no encoder.
-            fast = gigatoken(self._tokenizer) if self._bytewise else None
-            self._chosen = fast or self.by_chunks
-        return self._chosen(texts)
+        self._left -= sum(map(len, texts))
+        if self._left < 0:
+            self._encode_all = gigatoken(self._tokenizer) or self.by_chunks
+            self._left = math.inf
+        return self._encode_all(texts)
 
     def by_chunks(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         """Through the memory of chunks."""
@@ -86,7 +88,7 @@ def _memory(tokenizer: Tokenizer, *, bytewise: bool) -> Memory:
 def space_encoder(tokenizer: Tokenizer) -> SpaceEncoder | None:
     """An encoder for a tokenizer that cuts before white space, as far as that is known of its
     parts; None for any other, however little it differs."""
-    parts = json.loads(tokenizer.to_str())
+    parts = parts_of(tokenizer)
     bytewise = _is_bytewise(parts) and parts["normalizer"] is None
     if not (bytewise or _is_bytewise_with_spaces(parts) or _is_unigram(parts) or _is_bert(parts)):
         return None
