@@ -84,6 +84,20 @@ def _loader(arguments: argparse.Namespace) -> dict[str, Any]:
     return loader.main(rounds=arguments.rounds, steps=arguments.steps)
 
 
+def _checkpoint_options(parser: argparse.ArgumentParser) -> None:
+    _rounds(parser)
+    parser.add_argument("--preset", default="small", help="size of the model")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+
+
+def _checkpoint(arguments: argparse.Namespace) -> dict[str, Any]:
+    from tests.benchmarks import checkpoint
+
+    return checkpoint.main(
+        rounds=arguments.rounds, preset=arguments.preset, threads=arguments.threads
+    )
+
+
 def _start(arguments: argparse.Namespace) -> dict[str, Any]:
     from tests.benchmarks import start
 
@@ -128,6 +142,11 @@ def _instances(arguments: argparse.Namespace) -> dict[str, Any]:
 BENCHMARKS = {
     "train": ("training steps beside HF Trainer", _train_options, _train),
     "encode": ("text to a packed file beside datasets.map", _encode_options, _encode),
+    "checkpoint": (
+        "what a checkpoint holds up, beside torch.save",
+        _checkpoint_options,
+        _checkpoint,
+    ),
     "loader": ("memory map to masked batch beside a DataLoader", _loader_options, _loader),
     "instances": ("pairs of sentences beside a plain builder", _instances_options, _instances),
     "start": ("process start to first step beside HF Trainer", _rounds, _start),

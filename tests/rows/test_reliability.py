@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import Any
 import pytest
 import torch
 
+from lmtrainer import checkpoint
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.faults import InterruptedRunError, UserError
 from lmtrainer.stages import prepare, train
+from lmtrainer.train import around
 from lmtrainer.train.engine import Engine, StepResult
 from tests.rows.small_run import carry_out, context, metrics, run_of
 
@@ -128,6 +132,44 @@ def test_row_121_stopped_behind_a_roll_back_it_ends_with_the_same_weights(
             train.run(context(folder, "train", run, attempt=2))
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+def test_row_102_the_newest_and_the_best_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured and saved each second step; the loss of step 4 is made the lowest."""
+    fields = {"checkpoint": {"everySteps": 2, "keep": 2}, "evaluate": {"everySteps": 2}}
+    run = prepared(tmp_path, **fields)
+    real, times = around.measure, itertools.count(1)
+
+    def measured(model: Any, *rest: Any) -> Any:
+        found = real(model, *rest)
+        return dataclasses.replace(found, loss=found.loss / 2) if next(times) == 2 else found
+
+    monkeypatch.setattr(around, "measure", measured)
+    train.run(context(tmp_path, "train", run))
+    names = sorted(path.name for path in (tmp_path / "out/checkpoints").iterdir())
+    assert names == [f"0-main-step-{step:08d}" for step in (4, 10, 12)]
+    state = json.loads((tmp_path / "out/checkpoints" / names[0] / "state.json").read_text())
+    rows = [row for row in metrics(tmp_path / "out") if "heldOutLoss" in row]
+    assert state["heldOutLoss"] == min(row["heldOutLoss"] for row in rows)
+
+
+def test_row_107_checkpoints_are_found_by_epoch_and_step(tmp_path: Path) -> None:
+    run = prepared(tmp_path, checkpoint={"everySteps": 4, "keep": 9})
+    train.run(context(tmp_path, "train", run))
+    root = tmp_path / "out/checkpoints"
+    epochs = {}
+    for folder in sorted(root.iterdir()):
+        epoch = json.loads((folder / "state.json").read_text())["epoch"]
+        step = int(folder.name[-8:])
+        name = json.loads((folder / "manifest.json").read_text())["facts"]["epochName"]
+        assert name == f"epoch={epoch}-step={step}"
+        assert checkpoint.find(root, f"{name}.ckpt") == checkpoint.find(root, folder.name) == folder
+        epochs[step] = epoch
+    assert epochs[4] == 0
+    assert epochs[12] == max(epochs.values())
+    assert checkpoint.find(root, "epoch=9-step=9.ckpt") is None
 
 
 def test_row_103_a_run_that_was_stopped_anywhere_ends_with_the_same_bits(

@@ -25,6 +25,7 @@ from lmtrainer.checkpoint.background import BackgroundSaver
 from lmtrainer.checkpoint.layout import FOLDER
 from lmtrainer.checkpoint.restore import (
     Found,
+    find,
     load,
     load_optimizer,
     load_state,
@@ -48,6 +49,7 @@ __all__ = [
     "Snapshot",
     "State",
     "contribute",
+    "find",
     "load",
     "load_optimizer",
     "load_state",

@@ -34,6 +34,11 @@ def position_of(name: str) -> Position | None:
     return Position(phase_index=int(match["index"]), step=int(match["step"]), phase=match["phase"])
 
 
+def epoch_name(epoch: int, step: int) -> str:
+    """The name that Lightning gives a checkpoint; the manifest keeps it beside ours."""
+    return f"epoch={epoch}-step={step}"
+
+
 def candidates(root: Path) -> list[Path]:
     """Everything with a checkpoint's name, newest position first; nothing is verified."""
     if not root.is_dir():

@@ -15,7 +15,7 @@ from lmtrainer.checkpoint.snapshot import MODEL_FILE, OPTIMIZER_FILE, WEIGHTS_FI
 from lmtrainer.checkpoint.tensors import read_tensors
 from lmtrainer.checkpoint.verify import Checkpoint, read_state, verify
 from lmtrainer.contract.reports import Position
-from lmtrainer.durable import DamagedError, read_small, remove_leftovers
+from lmtrainer.durable import DamagedError, read_manifest, read_small, remove_leftovers
 from lmtrainer.faults import UserError
 
 
@@ -59,6 +59,23 @@ def newest(
     if found is None and required:
         raise UserError(_none_found(root, moved))
     return Found(checkpoint=found, set_aside=moved)
+
+
+def find(root: Path, name: str) -> Path | None:
+    """The checkpoint that is called so, by us or by Lightning (`epoch=2-step=8`, with or without
+    `.ckpt`); nothing is verified."""
+    wanted = name.removesuffix(".ckpt")
+    for folder in candidates(root):
+        if folder.name == wanted or _epoch_name(folder) == wanted:
+            return folder
+    return None
+
+
+def _epoch_name(folder: Path) -> object:
+    try:
+        return read_manifest(folder).facts.get("epochName")
+    except DamagedError:
+        return None
 
 
 def load(checkpoint: Checkpoint) -> Snapshot:

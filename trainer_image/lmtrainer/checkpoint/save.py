@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lmtrainer.checkpoint import shards
-from lmtrainer.checkpoint.layout import folder_name
+from lmtrainer.checkpoint.layout import epoch_name, folder_name
 from lmtrainer.checkpoint.rotate import rotate, set_aside
 from lmtrainer.checkpoint.snapshot import (
     MODEL_FILE,
@@ -102,6 +102,7 @@ def _write(folder: Path, snapshot: Snapshot) -> None:
         attempt=state.attempt,
         job_uid=state.job_uid,
         config_hash=state.config_hash,
+        epoch_name=epoch_name(state.epoch, state.position.step),
         parts=0 if snapshot.part is None else snapshot.part.ranks,
     )
 

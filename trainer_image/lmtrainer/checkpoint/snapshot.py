@@ -44,6 +44,10 @@ class State:
     world_size: int
     tokens_seen: int = 0
     """Real tokens since the beginning of the run, over all ranks."""
+    epoch: int = 0
+    """Of its phase, from 0, in which the last step began."""
+    held_out_loss: float | None = None
+    """As measured at this very step; None if it was not."""
     versions: Mapping[str, str] = setting(running_versions, "software that wrote it")
     trainer: Mapping[str, Any] = setting(dict, "free form, JSON: data position, schedule, ...")
 

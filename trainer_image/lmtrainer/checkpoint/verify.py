@@ -34,6 +34,8 @@ class Facts:
     attempt: int
     job_uid: str
     config_hash: str
+    epoch_name: str = ""
+    """As Lightning would call it."""
     parts: int = 0
     """Ranks that wrote a part each; 0 if rank 0 wrote all."""
 

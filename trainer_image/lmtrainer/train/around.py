@@ -35,6 +35,7 @@ class Around:
     def stepped(self, step: int, rate: float, result: StepResult) -> None:
         session = self._session
         session.memory.tokens_seen += result.tokens
+        session.memory.epoch = self._work.epoch(step - 1)
         session.context.reports.heartbeat()
         session.saving.poll()
         if session.leader is not None:
@@ -49,6 +50,7 @@ class Around:
         )
         with gathered(engine.model):
             totals = measure(engine.model, rows, self._session.run, world, self._unigram)
+        self._session.memory.held_out = (step, totals.joint_loss)
         if self._session.leader is not None:
             self._session.leader.telemetry.measured(self._position(step), totals)
 

@@ -28,6 +28,8 @@ class PhaseWork:
     steps: int
     rows: Callable[[int], Rows]
     """This rank's rows of a step."""
+    epoch: Callable[[int], int] = lambda step: 0
+    """In which a step begins."""
 
 
 class Hooks(Protocol):

@@ -4,6 +4,7 @@ alike; it goes into checkpoints and comes back out of them."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,16 +30,27 @@ class TrainerState:
 class Memory:
     """Of one attempt; changed by its steps."""
 
+    epoch: int = 0
+    """Of the phase, in which the last step began."""
+
     tokens_seen: int = 0
     skipped: int = 0
     """Batches of the phase that are left out, because training went wrong on them."""
     rollbacks: int = 0
     """Over the whole run."""
+    held_out: tuple[int, float] | None = None
+    """Step of the phase that was measured last, and its loss."""
     watch: Watch = dataclasses.field(default_factory=Watch)
+
+    def held_out_at(self, step: int) -> float | None:
+        """The held-out loss of a step, if it was measured there and is a number."""
+        if self.held_out is None or self.held_out[0] != step:
+            return None
+        return self.held_out[1] if math.isfinite(self.held_out[1]) else None
 
     def begin_phase(self) -> None:
         """Another phase has other batches and other losses."""
-        self.skipped, self.watch = 0, Watch()
+        self.skipped, self.held_out, self.watch = 0, None, Watch()
 
 
 @dataclass(frozen=True, kw_only=True)

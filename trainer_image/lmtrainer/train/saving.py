@@ -53,6 +53,8 @@ class Saving:
             config_hash=config_hash(self._run),
             world_size=engine.world.world_size,
             tokens_seen=memory.tokens_seen,
+            epoch=memory.epoch,
+            held_out_loss=memory.held_out_at(position.step),
             trainer={**document(engine.state), **document(trainer_state(memory))},
         )
         snapshot = take(engine, state)

@@ -125,6 +125,7 @@ class Session:
             start=first,
             steps=steps[index],
             rows=lambda step: rows.micro_batches(step + skipped, world.rank, world.world_size),
+            epoch=lambda step: rows.epoch(step + skipped),
         )
         run_phase(engine, work, self.run, Around(self, engine, work))
 
