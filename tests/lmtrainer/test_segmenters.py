@@ -7,7 +7,6 @@ import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,10 +14,6 @@ from lmtrainer.faults import UserError
 from lmtrainer.text import segmenters
 
 THAI = "ฉันรักภาษาไทย เพราะ\nสวย a b"
-
-
-def own(text: str) -> list[str]:
-    return list(text)
 
 
 def offered(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
@@ -43,10 +38,16 @@ def test_text_is_cut_into_words_and_nothing_is_lost(name: str, words: list[str])
     assert segmenters.find(name)("") == ""
 
 
-def test_an_own_segmenter_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = sys.modules[__name__]
-    monkeypatch.setitem(sys.modules, "an_installed_package", module)
-    offered(monkeypatch, "an_installed_package:own")
+def test_an_own_segmenter_is_found_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an installed package has it: a module, and a folder that tells of it."""
+    (tmp_path / "spelling.py").write_text("def letters(text):\n    return list(text)\n")
+    told = tmp_path / "spelling-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: spelling\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text("[lmtrainer.segmenters]\nletters = spelling:letters\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
     assert segmenters.find("letters")("abc") == "a<|>b<|>c"
     with pytest.raises(UserError, match="no segmenter leters; known: letters, newmm, presplit, sy"):
         segmenters.find("leters")
