@@ -11,6 +11,7 @@
     writing    ids -> shards
     store      the files, and how they are read
     cutting    the ways to cut text into stretches
+    tables     those of large texts, on the disk
     samples    which stretch of text is which example
     pairing    which two stretches of text are a pair of sentences
     pairs      tables of those on the disk

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmtrainer.config import RunConfig
+from lmtrainer.dataset import permutation
 from lmtrainer.dataset.batch import Batch
-from lmtrainer.dataset.order import permutation
 from lmtrainer.dataset.packing import packer
 from lmtrainer.dataset.prepare import Prepared
 from lmtrainer.durable import LEFTOVER, sync_folder
@@ -49,9 +49,9 @@ def _lines(prepared: Prepared, run: RunConfig) -> Iterator[bytes]:
         [derive(run.seed, Purpose.MASKS, 0, number) for number in range(len(sizes))],
         dtype=np.uint64,
     )
-    order = permutation(derive(run.seed, Purpose.ORDER, 0, 0), sum(sizes))
-    for begin in range(0, len(order), BLOCK):
-        numbers = order[begin : begin + BLOCK]
+    key, count = derive(run.seed, Purpose.ORDER, 0, 0), sum(sizes)
+    for begin in range(0, count, BLOCK):
+        numbers = permutation.at(key, count, np.arange(begin, min(begin + BLOCK, count)))
         passes, _ = packed.epochs.of(numbers)
         for document in _documents(packed.row(numbers, keys[passes])):
             yield json.dumps(document, separators=(",", ":")).encode() + b"\n"

@@ -7,14 +7,13 @@ enter.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lmtrainer.dataset import permutation
 from lmtrainer.dataset.epochs import Epochs
-from lmtrainer.dataset.permutation import permuted
 from lmtrainer.dataset.schedule import Batches
 from lmtrainer.dataset.weighting import Shares
 from lmtrainer.randomness import Purpose, derive
@@ -42,8 +41,8 @@ class Order:
         for epoch in np.unique(epochs):
             key = derive(self.seed, Purpose.ORDER, self.phase_index, int(epoch))
             here = epochs == epoch
-            order = permutation(key, self.epochs.size(int(epoch)))
-            numbers[here] = order[places[here]] + self.epochs.first(int(epoch))
+            found = permutation.at(key, self.epochs.size(int(epoch)), places[here])
+            numbers[here] = found + self.epochs.first(int(epoch))
         if self.shares is not None:
             return self.shares.pick(self.seed, self.phase_index, epochs, numbers)
         return numbers, epochs
@@ -51,10 +50,6 @@ class Order:
     def epoch(self, step: int) -> int:
         """The epoch in which a step begins."""
         return int(self.epochs.of(np.array([self.batches.at(step)[0]]))[0][0])
-
-
-permutation = functools.lru_cache(maxsize=2)(permuted)
-"""Kept for two epochs, for a step may lie in both."""
 
 
 def deal(lengths: NDArray[np.int64], processes: int, rows: int) -> list[list[NDArray[np.int64]]]:

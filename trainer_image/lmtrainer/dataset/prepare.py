@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lmtrainer import vocab
 from lmtrainer.config import RunConfig
-from lmtrainer.dataset import agreement, nearby, pairs, summary
+from lmtrainer.dataset import agreement, nearby, pairs, summary, tables
 from lmtrainer.dataset.build import (
     Progress,
     build,
@@ -35,7 +35,7 @@ from lmtrainer.dataset.home import (
     read_pointer,
     write_pointer,
 )
-from lmtrainer.dataset.samples import cut_of, samples
+from lmtrainer.dataset.samples import Cut, Samples, cut_of
 from lmtrainer.dataset.store import Tokens, facts_of, open_counts, open_split
 from lmtrainer.durable import (
     MANIFEST_FILE,
@@ -48,7 +48,7 @@ from lmtrainer.durable import (
 )
 from lmtrainer.faults import UserError
 from lmtrainer.text.sources import folder
-from lmtrainer.text.split import SPLITS, Split
+from lmtrainer.text.split import Split
 from lmtrainer.vocab import Vocabulary
 
 
@@ -71,6 +71,10 @@ class Prepared:
 
     def tokens(self, split: Split) -> Tokens:
         return self.train if split == "train" else self.validation
+
+    def samples(self, split: Split, cut: Cut) -> Samples:
+        """The sequences that a split is cut into."""
+        return tables.samples_of(self.dataset, self.tokens(split), split, cut)
 
 
 def prepare(
@@ -98,14 +102,14 @@ def prepare(
         if not is_built(home, mark):
             build(inputs, home, mark)
         pairs.build(run, home, progress)
+        tables.build(run, home)
         if home != output:
             _copy_tokenizer(home, output)
     sha256 = sha256_of(home / DATASET / MANIFEST_FILE)
     write_pointer(output, Pointer(fingerprint=mark, manifest_sha256=sha256))
     prepared = open_prepared(run, output, claims)
     _check_enough(prepared, run)
-    splits: dict[Split, Tokens] = {split: prepared.tokens(split) for split in SPLITS}
-    found = summary.summary(splits, run, prepared.pairs)
+    found = summary.summary(prepared, run)
     summary.write(output, found)
     for line in summary.lines(found):
         tell(line)
@@ -135,8 +139,8 @@ def open_prepared(
 
 
 def _nearby(run: RunConfig, home: Path, place: Path) -> Path:
-    tables = [pairs.folder_of(run, home)] if pairs.tables_of(run) else []
-    nearby.copied([home / DATASET, *tables], place)
+    paired = [pairs.folder_of(run, home)] if pairs.tables_of(run) else []
+    nearby.copied([home / DATASET, *paired, *tables.folders(run, home)], place)
     return place
 
 
@@ -178,12 +182,12 @@ def _check_enough(prepared: Prepared, run: RunConfig) -> None:
         if run.objective_of(phase) == "mlm+nsp":
             continue  # was checked when they were paired
         cut = cut_of(run, phase)
-        if tokens < phase.sequence_length or not len(samples(prepared.train.offsets, cut)):
+        if tokens < phase.sequence_length or not prepared.samples("train", cut):
             raise UserError(
                 f"data.train: {tokens} tokens < phases[{index}].sequenceLength "
                 f"{phase.sequence_length}: 0 full examples; lower it or add text"
             )
-        if not len(samples(prepared.validation.offsets, cut)):
+        if not prepared.samples("validation", cut_of(run, phase, "validation")):
             raise UserError(
                 f"data.validation: {len(prepared.validation)} tokens are held out, "
                 "too few to measure anything; hold out more text"

@@ -6,8 +6,9 @@ text is cut alone.
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,11 @@ class Cut:
         return 0 if self.sequences == "groups" else AROUND[self.objective]
 
     @property
+    def ahead(self) -> bool:
+        """Does the last token of a stretch predict the one behind it?"""
+        return self.sequences == "stream"
+
+    @property
     def room(self) -> int:
         """Most tokens of a stretch."""
         return self.length - self.around
@@ -49,19 +55,23 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """The table: stretch i has `sizes[i]` tokens from position `starts[i]` of its split on."""
+    """The table: stretch i has `sizes[i]` tokens from position `starts[i]` of its split on. It lies
+    in memory or, where it is large, on the disk."""
 
     starts: NDArray[np.int64]
-    sizes: NDArray[np.int64]
+    sizes: NDArray[np.integer[Any]]
     around: int
     """Special tokens to put around each."""
     ahead: bool = False
     """The last token of a stretch predicts the one behind it."""
 
-    @functools.cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        """Of the sequences that the model sees, special tokens included."""
-        return self.sizes + self.around
+    def sizes_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of text of the samples with these numbers."""
+        return self.sizes[numbers].astype(np.int64)
+
+    def lengths_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of the sequences that the model sees, special tokens included."""
+        return self.sizes_of(numbers) + self.around
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -80,33 +90,46 @@ def cut_of(run: RunConfig, phase: Phase, split: Split = "train") -> Cut:
 
 
 def samples(offsets: NDArray[np.int64], cut: Cut) -> Samples:
-    """Cut a split, given where its documents begin [documents + 1], into samples.
+    """Cut a split, given where its documents begin [documents + 1], into samples."""
+    found = list(stretches([offsets], int(offsets[-1]), cut))
+    nothing = np.empty(0, dtype=np.int64)
+    starts = np.concatenate([nothing, *(part.starts for part in found)])
+    sizes = np.concatenate([nothing, *(part.sizes for part in found)])
+    return Samples(starts[: cut.most], sizes[: cut.most], cut.around, cut.ahead)
+
+
+def stretches(
+    chunks: Iterable[NDArray[np.int64]], tokens: int, cut: Cut
+) -> Iterator[cutting.Stretches]:
+    """The stretches of a split of so many tokens, some at a time, all but for the cap.
 
     documents: for mlm each in nearly equal parts, for clm all of them as one stream in which each
     ends in its end token. blocks and groups: full sequences only. stream: blocks for clm, in which
     every token is predicted, the first of a block by the last one before it. lines, sentences: see
     `cutting`. Where there is nothing to predict in a stretch, it is left out.
     """
-    starts, sizes = _stretches(offsets, cut)
-    ahead = cut.sequences == "stream"
-    if cut.objective == "clm" and not ahead:
-        enough = sizes > 1
-        starts, sizes = starts[enough], sizes[enough]
-    return Samples(starts[: cut.most], sizes[: cut.most], cut.around, ahead)
+    for found in _stretches(chunks, tokens, cut):
+        if cut.objective == "clm" and not cut.ahead:
+            enough = found.sizes > 1
+            yield cutting.Stretches(found.starts[enough], found.sizes[enough])
+        else:
+            yield found
 
 
-def _stretches(offsets: NDArray[np.int64], cut: Cut) -> cutting.Stretches:
-    tokens, room = int(offsets[-1]), cut.room
+def _stretches(
+    chunks: Iterable[NDArray[np.int64]], tokens: int, cut: Cut
+) -> Iterator[cutting.Stretches]:
+    room = cut.room
     if cut.sequences == "blocks":
         return cutting.blocks(tokens, room)
     if cut.sequences == "stream":
         return cutting.blocks(max(tokens - 1, 0), room)
     if cut.sequences == "groups":
-        return cutting.groups(offsets, room)
+        return cutting.groups(chunks, room)
     if cut.sequences == "lines":
-        return cutting.lines(offsets, room)
+        return cutting.lines(chunks, room)
     if cut.sequences == "sentences":
-        return cutting.sentences(offsets, room, split=cut.long_sentences == "split")
+        return cutting.sentences(chunks, room, split=cut.long_sentences == "split")
     if cut.objective == "clm":
         return cutting.stream_with_tail(tokens, room)
-    return cutting.documents(offsets, room)
+    return cutting.documents(chunks, room)

@@ -11,7 +11,7 @@ from lmtrainer.dataset.batch import Batch
 from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.masking import Stretches, mask, most_predictions
 from lmtrainer.dataset.prepare import Prepared
-from lmtrainer.dataset.samples import cut_of, samples
+from lmtrainer.dataset.samples import cut_of
 from lmtrainer.dataset.weighting import Shares, shares_of
 from lmtrainer.text.split import Split
 
@@ -22,7 +22,7 @@ class SequencePacker:
     def __init__(self, prepared: Prepared, run: RunConfig, phase: Phase, split: Split) -> None:
         self._tokens = prepared.tokens(split)
         self._cut = cut_of(run, phase, split)
-        self.samples = samples(self._tokens.offsets, self._cut)
+        self.samples = prepared.samples(split, self._cut)
         self.shares: Shares | None = None
         if split == "train" and run.data.weights is not None:
             begins = self._tokens.sources
@@ -33,16 +33,16 @@ class SequencePacker:
 
     def lengths(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Of the sequences, special tokens included."""
-        return self.samples.lengths[numbers]
+        return self.samples.lengths_of(numbers)
 
     def row(self, numbers: NDArray[np.int64], keys: NDArray[np.uint64]) -> Batch:
         """The samples with these numbers, in this order, one after the other."""
-        lengths = self.samples.lengths[numbers]
+        lengths = self.samples.lengths_of(numbers)
         begins = np.cumsum(lengths) - lengths
         row = np.empty(int(lengths.sum()), dtype=np.int64)
         places = begins + self._wrap(row, begins, begins + lengths - 1)
         stretches = Stretches(
-            places, self.samples.sizes[numbers], self.samples.starts[numbers], keys
+            places, self.samples.sizes_of(numbers), self.samples.starts[numbers], keys
         )
         self._tokens.copy_all(stretches.starts, stretches.sizes, stretches.places, row)
         positions = np.arange(len(row)) - np.repeat(begins, lengths)

@@ -11,9 +11,10 @@ begins where a sentence does. `train.counts` holds how often each id occurs in t
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import resource
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,9 @@ COUNTS_FILE = "train.counts"
 
 LONG = 256
 """Tokens from which on stretches are copied one by one: then a slice costs less than an index."""
+
+CHUNK = 1 << 20
+"""Documents that are looked at at once."""
 
 SPARE_FILES = 512
 """Files that a process has open beside those of a dataset, at most."""
@@ -109,21 +113,36 @@ class Tokens:
     """One split, read only. Shards are an affair of the disk: positions run through the split."""
 
     def __init__(
-        self, shards: Sequence[Ids], offsets: NDArray[np.int64], sources: Sequence[int] = (0,)
+        self,
+        shards: Sequence[Ids],
+        begins: Sequence[NDArray[np.uint64]],
+        sources: Sequence[int] = (0,),
     ) -> None:
         self._shards = shards
+        self._begins = begins
         self.sources = sources
         """Where the text of each location begins."""
         self._starts = [0, *itertools.accumulate(map(len, shards))]
-        self.offsets = offsets
-        """int64 [documents + 1]: where documents begin, and the end of the last one."""
+
+    @functools.cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """int64 [documents + 1]: where documents begin, and the end of the last one; all of them in
+        memory."""
+        parts = [chunk[1:] for chunk in self.offset_chunks()]
+        return np.concatenate([np.zeros(1, dtype=np.int64), *parts])
+
+    def offset_chunks(self) -> Iterator[NDArray[np.int64]]:
+        """The same, some documents at a time; each array begins where the one before it ends."""
+        for start, begins in zip(self._starts, self._begins, strict=False):
+            for first in range(0, len(begins) - 1, CHUNK):
+                yield begins[first : first + CHUNK + 1].astype(np.int64) + start
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     @property
     def documents(self) -> int:
-        return len(self.offsets) - 1
+        return sum(len(begins) - 1 for begins in self._begins)
 
     def copy(self, start: int, out: NDArray[np.int64]) -> None:
         """Fill `out` with the ids from position `start` on."""
@@ -189,14 +208,14 @@ def open_split(folder: Path, split: Split) -> Tokens:
     kind = id_type(facts.vocab_size)
     _allow_files(2 * len(facts.shards(split)))
     shards: list[Ids] = []
-    offsets = [np.zeros(1, dtype=np.int64)]
+    offsets: list[NDArray[np.uint64]] = []
     for shard in facts.shards(split):
         ids = map_file(folder, manifest, shard.tokens_file, kind)
-        begins = map_file(folder, manifest, shard.offsets_file, OFFSET).astype(np.int64)
+        begins = map_file(folder, manifest, shard.offsets_file, OFFSET)
         _check_shard(shard, len(ids), begins)
-        offsets.append(begins[1:] + offsets[-1][-1])
+        offsets.append(begins)
         shards.append(ids)
-    return Tokens(shards, np.concatenate(offsets), _sources(facts, split))
+    return Tokens(shards, offsets, _sources(facts, split))
 
 
 def _allow_files(count: int) -> None:
@@ -256,7 +275,7 @@ def map_file(folder: Path, manifest: Manifest, name: str, kind: np.dtype[Any]) -
     return np.asarray(np.memmap(folder / name, dtype=kind, mode="r"))
 
 
-def _check_shard(shard: Shard, tokens: int, begins: NDArray[np.int64]) -> None:
+def _check_shard(shard: Shard, tokens: int, begins: NDArray[np.uint64]) -> None:
     whole = tokens == shard.tokens and len(begins) == shard.documents + 1
-    if not whole or begins[0] != 0 or begins[-1] != tokens or (np.diff(begins) < 1).any():
+    if not whole or begins[0] != 0 or begins[-1] != tokens or (begins[1:] <= begins[:-1]).any():
         raise DamagedError(f"{shard.offsets_file} does not fit {shard.tokens_file}")

@@ -10,7 +10,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from lmtrainer.config import RunConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.dataset.cutting import long_sentences
 from lmtrainer.dataset.pairs import Pairs, Table, of_passes
-from lmtrainer.dataset.samples import cut_of, samples
+from lmtrainer.dataset.samples import Cut, Samples, cut_of
 from lmtrainer.dataset.store import Tokens
 from lmtrainer.durable import replace
 from lmtrainer.text.split import SPLITS, Split
@@ -26,23 +26,30 @@ from lmtrainer.text.split import SPLITS, Split
 SUMMARY_FILE = "dataset.json"
 
 
-def summary(
-    splits: dict[Split, Tokens], run: RunConfig, tables: Mapping[Table, Pairs]
-) -> dict[str, Any]:
+class Text(Protocol):
+    """What of a prepared text is looked at: `dataset.prepare.Prepared`."""
+
+    @property
+    def pairs(self) -> Mapping[Table, Pairs]: ...
+    def tokens(self, split: Split) -> Tokens: ...
+    def samples(self, split: Split, cut: Cut) -> Samples: ...
+
+
+def summary(text: Text, run: RunConfig) -> dict[str, Any]:
     """Documents and tokens of each split; for each phase how many sequences they make, how many
     tokens are in none of them, and what was cut off, split or dropped; of pairs how many each pass
     has, and which share of them is random."""
     return {
-        "documents": {split: splits[split].documents for split in SPLITS},
-        "tokens": {split: len(splits[split]) for split in SPLITS},
+        "documents": {split: text.tokens(split).documents for split in SPLITS},
+        "tokens": {split: len(text.tokens(split)) for split in SPLITS},
         "phases": [
             {
                 "name": phase.name,
                 "sequenceLength": phase.sequence_length,
                 **{
-                    split: _of_pairs(tables, phase, split)
+                    split: _of_pairs(text.pairs, phase, split)
                     if run.draws_pairs and run.objective_of(phase) == "mlm+nsp"
-                    else _of_phase(splits[split], run, phase, split)
+                    else _of_phase(text, run, phase, split)
                     for split in SPLITS
                 },
             }
@@ -75,21 +82,22 @@ def _of_pairs(tables: Mapping[Table, Pairs], phase: Phase, split: Split) -> dict
     return {"pairs": [len(table) for table in found], "randomShare": round(random / count, 4)}
 
 
-def _of_phase(tokens: Tokens, run: RunConfig, phase: Phase, split: Split) -> dict[str, Any]:
+def _of_phase(text: Text, run: RunConfig, phase: Phase, split: Split) -> dict[str, Any]:
+    tokens = text.tokens(split)
     cut = cut_of(run, phase, split)
     if cut.sequences == "instances":
         return {"sequences": min(tokens.documents, cut.most or tokens.documents)}
-    table = samples(tokens.offsets, cut)
+    table = text.samples(split, cut)
     facts: dict[str, Any] = {
         "sequences": len(table),
-        "tokensLeftOut": len(tokens) - int(table.sizes.sum()),
+        "tokensLeftOut": len(tokens) - int(table.sizes.sum(dtype=np.int64)),
     }
     if cut.most is not None:
-        whole = len(samples(tokens.offsets, dataclasses.replace(cut, most=None)))
+        whole = len(text.samples(split, dataclasses.replace(cut, most=None)))
         if whole > len(table):
             facts["cappedFrom"] = whole
     if cut.sequences == "sentences":
-        facts["longSentences"] = long_sentences(tokens.offsets, cut.room)
+        facts["longSentences"] = long_sentences(tokens.offset_chunks(), cut.room)
         facts["longest"] = cut.room
         facts["longSentencesAre"] = cut.long_sentences
     return facts

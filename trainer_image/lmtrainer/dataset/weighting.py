@@ -9,7 +9,6 @@ seen more than once oftener than another one. All of it is a function of epoch a
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lmtrainer.dataset.permutation import permuted
+from lmtrainer.dataset import permutation
 from lmtrainer.faults import UserError
 from lmtrainer.randomness import Purpose, derive
 
@@ -50,7 +49,7 @@ class Shares:
             if self.counts[number] % self.sizes[number]:
                 here = (text == number) & (passes == turn)
                 key = derive(seed, Purpose.ORDER, phase_index, turn, number)
-                places[here] = _order(key, self.sizes[number])[places[here]]
+                places[here] = permutation.at(key, self.sizes[number], places[here])
         return firsts + places, passes
 
 
@@ -63,7 +62,3 @@ def shares_of(weights: Sequence[float], begins: Sequence[int], starts: NDArray[n
     if not sum(counts):
         raise UserError("data.weights: are so small that an epoch has no sequence; raise one")
     return Shares(tuple(sizes), tuple(counts))
-
-
-_order = functools.lru_cache(maxsize=64)(permuted)
-"""Kept for the passes of many texts, for a step has samples of all."""
