@@ -1,12 +1,15 @@
-"""Rows 9, 10, 16, 26, 29, 36, 88 to 90, 93, 110, 111, 125 to 130 as far as they are said by the
+"""Rows 9, 10, 16, 26, 29, 36, 88 to 90, 93, 110, 111, 125, 126, 129, 130: what is said by the
 command lines of the earlier kits. That each of those runs: tests/local/test_compat.py."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
+from lmtrainer.cli import main
 from lmtrainer.compat import RunStep
 from lmtrainer.config.architecture import PRESETS
 from tests.lmtrainer.compat.fakes import BERT, Drawer, changed, note, run_of, taken, told
@@ -186,11 +189,59 @@ def test_row_093_what_has_no_meaning_here_is_listed() -> None:
     assert found.hardware["profile"]["enable_half_partials"] is True
 
 
-def test_rows_110_and_111_evaluation_keeps_no_logits_and_the_flags_say_so() -> None:
-    line = f"{LINES['tutorial'].rstrip()} --prediction_loss_only --eval_accumulation_steps 24"
-    found = taken(line)
-    for flag in ("--prediction_loss_only", "--eval_accumulation_steps"):
-        assert "ignored: evaluation adds up sums and keeps no logits" in note(found, flag)
+@pytest.mark.parametrize("flag", ["--prediction_loss_only", "--eval_accumulation_steps 24"])
+def test_row_110_and_row_111_evaluation_keeps_no_logits_and_says_so(flag: str) -> None:
+    found = taken(f"{LINES['tutorial'].rstrip()} {flag}")
+    wanted = "ignored: evaluation adds up sums and keeps no logits"
+    assert wanted in note(found, flag.split()[0])
+
+
+def test_row_125_printed_settings_are_read_back_as_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = []
+    for words in ("--model.lr 0.5 --seed_everything 7", "--config default.yaml"):
+        assert main(["compat", *f"trainer.py {words} --print_config".split()]) == 0
+        printed.append(capsys.readouterr().out)
+        (tmp_path / "default.yaml").write_text(printed[-1])
+    assert printed[0] == printed[1]
+    assert (yaml.safe_load(printed[0])["model"]["lr"], "seed_everything: 7" in printed[0]) == (
+        0.5,
+        1,
+    )
+
+
+def test_row_125_a_configuration_is_printed_with_every_default_and_is_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(
+        "data: {train: [a.txt]}\nmodel: {type: gpt2, preset: tiny}\n"
+        "phases: [{name: a, steps: 3}]\noutput: {to: there}\n"
+    )
+    printed = []
+    for name in ("small.yaml", "whole.json"):
+        assert main(["run", str(tmp_path / name), "--print_config"]) == 0
+        plain = json.loads(capsys.readouterr().out)
+        plain.pop("configHash")
+        (tmp_path / "whole.json").write_text(json.dumps(plain))
+        printed.append(plain)
+    assert printed[0] == printed[1]
+    assert printed[0]["model"]["config"]["layers"] == 2
+
+
+def test_row_126_a_line_that_cannot_be_taken_exits_with_every_mistake(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["compat", *IPU.split(), "--config_overrides", "a=1", "--learning_rat", "1"]) == 65
+    told = capsys.readouterr().err
+    assert "--learning_rat: unknown flag; did you mean --learning_rate?" in told
+    assert main(["compat", *IPU.split(), "--config_overrides", "layers=1"]) == 65
+    assert "--config_overrides: layers: unknown key for bert" in capsys.readouterr().err
+    assert main(["compat"]) == 0
+    assert "thai:run_mlm.py" in capsys.readouterr().out
+    assert main(["compat", "ipu:run_mlm.py", "--help"]) == 0
+    assert "--dataloader_mode (sync): ignored:" in capsys.readouterr().out
 
 
 def test_row_129_the_effective_batch_is_the_product_of_its_parts() -> None:

@@ -55,6 +55,8 @@ class CommandLine:
     kit: str
     script: str
     """Name of the script without its folder."""
+    path: str
+    """As it was typed."""
     arguments: tuple[str, ...]
     group: Group
     notes: tuple[Note, ...]
@@ -78,6 +80,7 @@ def take_apart(words: Sequence[str], environment: Mapping[str, str]) -> CommandL
     return CommandLine(
         kit=kit,
         script=posixpath.basename(script),
+        path=script,
         arguments=tuple(rest[1:]),
         group=group,
         notes=said.end(values),

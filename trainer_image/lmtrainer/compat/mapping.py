@@ -11,6 +11,7 @@ from lmtrainer.compat.commandline import CommandLine, take_apart
 from lmtrainer.compat.documents import Files, mapping_of
 from lmtrainer.compat.flags import Said, Values, read_flags, read_values, unknown_words
 from lmtrainer.compat.lightning_settings import read_nested
+from lmtrainer.compat.snippet import KIT, is_snippet, read_snippet
 from lmtrainer.compat.translation import RunStep, Step, Translation
 from lmtrainer.config import Mistake, MistakesError, RunConfig, parse
 from lmtrainer.config.mistakes import close_word, show
@@ -34,6 +35,13 @@ def translate(words: Sequence[str], environment: Mapping[str, str], files: Files
     Equal arguments give equal translations.
     """
     line = take_apart(words, environment)
+    program = files.read(line.path) if line.script not in SCRIPTS else None
+    if program is not None and is_snippet(program):
+        step, told = read_snippet(program, line.path)
+        notes = (*line.notes, *told)
+        return Translation(
+            kit=KIT, script=line.script, arguments=line.arguments, steps=(step,), notes=notes
+        )
     command = find(line)
     values = _values(command, line, files)
     said = Said()
