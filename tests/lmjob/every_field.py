@@ -70,6 +70,7 @@ EVERY_FIELD = changed(
         "spec.threadsPerProcess": "auto",
         "spec.gradientCheckpointing": True,
         "spec.lossChunks": 2,
+        "spec.torchCompile": True,
         "spec.lossScale": {"type": "static", "initial": 1024},
         "spec.objective": "mlm",
         "spec.pods": _pod(),

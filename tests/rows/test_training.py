@@ -1,8 +1,13 @@
-"""Rows 75, 76, 83 and 91: the same step in parts, in larger batches later on, in less memory."""
+"""Rows 75, 76, 83, 91, 94 and 95: the same step in parts, in larger batches later on, in less
+memory, with kernels made before."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +21,10 @@ from lmtrainer.dataset.batches import Batch, steps_of
 from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.order import Order
 from lmtrainer.dataset.schedule import batches_of
+from lmtrainer.models.compiled import compile_parts
 from lmtrainer.models.memory import spare
 from lmtrainer.models.objective import Objective, to_device
-from tests.rows.engines import ALONE, engine_of, model_of, row, run_of
+from tests.rows.engines import ALONE, SIZES, engine_of, model_of, row, run_of
 
 FAMILIES = ("bert", "roberta", "gpt2", "groupbert")
 
@@ -171,3 +177,38 @@ def test_row_091_scores_in_parts_are_never_all_in_memory(family: str) -> None:
             Objective(model, chunks=chunks)(to_device(batch, ALONE.device)).total.backward()
         found.append(widest.rows)
     assert found == [len(batch.targets), -(-len(batch.targets) // 4)]
+
+
+def test_row_094_steps_are_steps_however_many_a_device_did_at_once() -> None:
+    """`device_iterations` of the IPU kit is the number of micro batches that the device computes
+    before it returns to the host: accumulation by another name. It never was one of steps, so here
+    the micro batch says it, and the number of steps is that of the phase."""
+    for micro in ("auto", 2, 8):
+        phase = phase_of(epochs=2, globalBatchSize=8, microBatchSize=micro)
+        assert steps_of(phase, Epochs((100,))) == 25
+        assert batch_shape(phase, 1).accumulation == (4 if micro == 2 else 1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_095_every_family_has_parts_to_compile(family: str) -> None:
+    run = run_of(family)
+    assert compile_parts(model_of(run)) >= 2, "one of each layer at least"
+
+
+@pytest.mark.slow
+def test_row_095_kernels_are_compiled_ahead_and_no_step_is_made(tmp_path: Path) -> None:
+    config = {
+        "data": {"train": ["unused.txt"]},
+        "tokenizer": {"train": {"vocabSize": 300}},
+        "model": {"type": "gpt2", "config": SIZES},
+        "phases": [{"name": "main", "steps": 9, "sequenceLength": 16}],
+        "output": {"to": str(tmp_path / "out")},
+    }
+    file, cache = tmp_path / "config.json", tmp_path / "cache"
+    file.write_text(json.dumps(config))
+    command = [sys.executable, "-m", "lmtrainer", "compile", str(file), "--cache", str(cache)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr[-3000:]
+    assert "2 passes compiled, no update made" in found.stdout
+    assert list(cache.rglob("*.so")), "kernels of the CPU are shared objects"
+    assert not (tmp_path / "out").exists(), "nothing was trained"

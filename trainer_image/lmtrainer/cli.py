@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from lmtrainer import __version__
-from lmtrainer.commands import compat, export, instances, run, segment, test, vocab
+from lmtrainer.commands import compat, compile, export, instances, run, segment, test, vocab
 from lmtrainer.contract.arguments import (
     add_launch_arguments,
     add_receive_arguments,
@@ -24,6 +24,7 @@ COMMANDS = MappingProxyType(
     {
         "run": run,
         "compat": compat,
+        "compile": compile,
         "test": test,
         "export": export,
         "vocab": vocab,

@@ -85,6 +85,7 @@ class RunConfig:
     )
     precision: Precision = setting("auto", "auto: bf16 on GPUs, fp32 on CPUs")
     gradient_checkpointing: bool = setting(False, "keep less for backward, compute it again")
+    torch_compile: bool = setting(False, "compile the dense parts of the model")
     loss_chunks: int = setting(
         1, "least parts in which scores of the vocabulary are computed", minimum=1, maximum=1024
     )
@@ -221,6 +222,7 @@ _WITHOUT_WEIGHT = (
     "parallel",
     "gradientCheckpointing",
     "lossChunks",
+    "torchCompile",
 )
 """How results are kept and looked at, and how the same sums are computed."""
 

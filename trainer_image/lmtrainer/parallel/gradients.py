@@ -50,20 +50,20 @@ def without_exchange(module: nn.Module) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def filler(*, pairs: bool) -> Batch:
-    """A short row for a process that has none while others do."""
-    total = sum(_WARM_UP_LENGTHS)
+def filler(lengths: tuple[int, ...] = _WARM_UP_LENGTHS, *, pairs: bool) -> Batch:
+    """A row of zeros for a process that has none while others do, half of it to be predicted."""
+    total = sum(lengths)
     tokens = np.zeros(total, dtype=np.int64)
     row = Batch(
         tokens=tokens,
-        positions=np.concatenate([np.arange(length) for length in _WARM_UP_LENGTHS]),
-        lengths=_WARM_UP_LENGTHS,
+        positions=np.concatenate([np.arange(length) for length in lengths]),
+        lengths=lengths,
         targets=np.arange(0, total, 2),
         labels=np.zeros((total + 1) // 2, dtype=np.int64),
     )
     if not pairs:
         return row
-    labels = np.zeros(len(_WARM_UP_LENGTHS), dtype=np.int64)
+    labels = np.zeros(len(lengths), dtype=np.int64)
     return dataclasses.replace(row, segments=tokens, pair_labels=labels)
 
 

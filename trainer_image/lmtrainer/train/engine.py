@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from lmtrainer.config import RunConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.dataset.batches import Batch
+from lmtrainer.models.compiled import compile_parts
 from lmtrainer.models.memory import spare
 from lmtrainer.models.objective import Objective, pair_parameters, to_device
 from lmtrainer.models.precision import autocast
 from lmtrainer.optim.scaling import LossScale
 from lmtrainer.optim.update import update
 from lmtrainer.parallel.exchange import sums
+from lmtrainer.parallel.gradients import filler
 from lmtrainer.parallel.world import World
 from lmtrainer.randomness import derive
 from lmtrainer.train.sharing import sharing_of
@@ -79,6 +81,8 @@ class Engine:
         for parameter in pair_parameters(model):
             parameter.requires_grad_(self._pairs)  # else they would wait for a gradient for ever
         spare(model, run)
+        if run.torch_compile:
+            compile_parts(model)
         objective = Objective(model, chunks=run.loss_chunks)
         self.sharing = sharing_of(model, run, world)
         self._module = self.sharing.module(objective, pairs=self._pairs)
@@ -137,6 +141,13 @@ class Engine:
             parts = PairResult(words / targets, pair_loss / pairs, right / pairs)
             result = replace(result, pairs=parts)
         return result
+
+    def rehearse(self, length: int) -> None:
+        """Compute the gradients of a row of one sequence, and forget them: whatever is made when it
+        is needed first is there behind it."""
+        self._backward([filler((length,), pairs=self._pairs)], 1.0, 1.0)
+        for parameter in self.model.parameters():
+            parameter.grad = None
 
     def _update(self, learning_rate: float, scale: float) -> float:
         """Move the weights and the scale of the loss; returns the norm of the gradients."""

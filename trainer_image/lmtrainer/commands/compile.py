@@ -1,0 +1,71 @@
+"""`lmtrainer compile CONFIG --cache FOLDER`: compiles the kernels of a run, and trains nothing.
+
+A run with `torchCompile: true` whose environment names the folder as TORCHINDUCTOR_CACHE_DIR finds
+them there. They are code: let nobody write there whom you would not let run a program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmtrainer.commands.running import carry_out
+
+if TYPE_CHECKING:
+    from lmtrainer.config import ResolvedRun
+
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="file of the configuration")
+    parser.add_argument("--cache", required=True, metavar="FOLDER", help="where kernels go")
+
+
+def run(given: argparse.Namespace) -> int:
+    """One forward and backward pass of each phase, and no update."""
+    return carry_out(lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> None:
+    from lmtrainer.commands.replay.run import resolved
+    from lmtrainer.compat.documents import mapping_of
+    from lmtrainer.compat.localfiles import LocalFiles
+    from lmtrainer.compat.translation import Group
+
+    plain = {**mapping_of(given.config, LocalFiles()), "torchCompile": True}
+    cache = Path(given.cache).absolute()
+    cache.mkdir(parents=True, exist_ok=True)
+    os.environ[CACHE] = str(cache)
+    passes = compile_ahead(resolved(plain, Group()))
+    files = sum(1 for path in cache.rglob("*") if path.is_file())
+    print(f"{passes} passes compiled, no update made; {files} files in {cache}")
+
+
+def compile_ahead(run: ResolvedRun) -> int:
+    """Compute the gradients of random rows, of two lengths so that no length is special. Returns
+    the number of passes."""
+    import torch
+
+    from lmtrainer.models import build
+    from lmtrainer.models.precision import shorten
+    from lmtrainer.parallel.world import World
+    from lmtrainer.train.engine import Engine
+    from lmtrainer.vocab import Vocabulary
+
+    assert run.model.type is not None and run.tokenizer.train is not None
+    size = run.tokenizer.train.vocab_size or 1000
+    words = Vocabulary(size=size, pad=0, cls=2, sep=3, mask=4, eos=3)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    world = World(0, 0, 1, device)
+    passes = 0
+    for index, phase in enumerate(run.phases):
+        model = build.build(run.model.type, run.model.architecture(), words, seed=run.seed)
+        shorten(model, run).to(device)
+        engine = Engine(model, run, world, phase_index=index)
+        for length in (phase.sequence_length, phase.sequence_length - 1):
+            engine.rehearse(length)
+            passes += 1
+    return passes
