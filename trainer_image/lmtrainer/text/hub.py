@@ -8,11 +8,14 @@ that only the cache is looked at. What is fetched is data; no code of a reposito
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 from lmtrainer.config.sources import Location
 from lmtrainer.faults import UserError
+from lmtrainer.text.copies import kept
 
 DATASETS = "datasets"
 
@@ -71,6 +74,30 @@ def snapshot(wanted: Repository, field: str) -> Path:
             "cache (HF_HOME), check HF_TOKEN and HF_HUB_OFFLINE, or name a folder in a volume"
         ) from None
     return Path(found)
+
+
+def plain_folder(wanted: Repository, field: str) -> Path:
+    """The files of a repository, or of a folder in it, as plain files, for those of the cache are
+    links, which no reader of a model follows. They take no room where the disk has hard links."""
+    source = snapshot(wanted, field) / wanted.path
+    files = sorted(path for path in source.glob("*") if path.is_file())
+    if not files:
+        raise UserError(
+            f"{field}: {wanted.kind} {wanted.name} has no files in {wanted.path or '/'}"
+        )
+
+    def link(place: Path) -> None:
+        for path in files:
+            _link(path.resolve(), place / path.name)
+
+    return kept(str(source), link)
+
+
+def _link(old: Path, new: Path) -> None:
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
 
 
 def _patterns(wanted: Repository) -> list[str]:

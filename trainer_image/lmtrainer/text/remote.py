@@ -8,15 +8,14 @@ AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL, or the r
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from lmtrainer.durable import building, make_folder
 from lmtrainer.faults import UserError
+from lmtrainer.text.copies import kept
 
 BLOCK = 16 << 20
 """Bytes that are asked for at once: text is read from end to end."""
@@ -69,22 +68,19 @@ def found(url: str, field: str) -> list[RemoteFile]:
 
 
 def copied(url: str, field: str) -> Path:
-    """A folder of a store as a folder of this machine, copied once for each version of it. Ranks
-    that copy at once do the same work, and one result is kept."""
+    """A folder of a store as a folder of this machine, copied once for each version of it."""
     files = found(url, field)
-    text = "\n".join(f"{file.url} {file.size} {file.version}" for file in files)
-    home = Path.home() / ".cache" / "lmtrainer"
-    place = home / hashlib.sha256(text.encode()).hexdigest()[:32]
-    if place.is_dir():
-        return place
-    make_folder(home)
     system = file_system(url)
-    with building(place) as beside, _asking(field, url):
-        for file in files:
-            below = file.url.removeprefix(url).strip("/")
-            if "/" not in below:
-                system.get_file(file.url, str(beside / below))
-    return place
+
+    def fetch(place: Path) -> None:
+        with _asking(field, url):
+            for file in files:
+                below = file.url.removeprefix(url).strip("/")
+                if "/" not in below:
+                    system.get_file(file.url, str(place / below))
+
+    facts = "\n".join(f"{file.url} {file.size} {file.version}" for file in files)
+    return kept(facts, fetch)
 
 
 @contextmanager

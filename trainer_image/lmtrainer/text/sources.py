@@ -40,6 +40,8 @@ class _Place:
     root: Path
     parts: tuple[str, ...]
     closed: bool
+    linked: bool = False
+    """Its files are links to others that lack their endings: a cache of the Hub."""
 
 
 def expand(
@@ -66,11 +68,13 @@ def expand(
 
 def folder(location: str, claims: Mapping[str, str], field: str = "folder") -> Path:
     """The one folder that a location names, whether it is there yet or not, without links in it;
-    one in a store is copied to this machine. Raises UserError, which names `field`, for an unknown
-    claim, a folder outside its claim, or one that cannot be had."""
+    one in a store or on the Hub is copied to this machine. Raises UserError, which names `field`,
+    for an unknown claim, a folder outside its claim, or one that cannot be had."""
     parsed = _parsed(location, field)
     if parsed.scheme in STORES:
         return remote.copied(str(parsed), field)
+    if parsed.scheme == "hf":
+        return hub.plain_folder(hub.repository(parsed, field), field)
     place = _place(parsed, location, claims, field)
     return _inside(place, place.root.joinpath(*place.parts))
 
@@ -108,7 +112,8 @@ def _place(location: Location, text: str, claims: Mapping[str, str], field: str)
         wanted = hub.repository(location, field)
         parts = Path(wanted.path).parts
         root = hub.snapshot(wanted, field)
-        return _Place(field, text, f"{wanted.kind} {wanted.name}", root, parts, closed=False)
+        name = f"{wanted.kind} {wanted.name}"
+        return _Place(field, text, name, root, parts, closed=False, linked=True)
     path = Path(location.path)
     if location.scheme == "file":
         root = Path(path.anchor or ".").resolve()
@@ -190,6 +195,8 @@ def _names(folder: Path, *, hidden: bool = False) -> list[str]:
 
 def _inside(place: _Place, path: Path) -> Path:
     """The path without links in it; UserError if they lead out of the claim."""
+    if place.linked:
+        return path
     try:
         resolved = path.resolve()
     except (OSError, RuntimeError):
