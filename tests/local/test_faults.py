@@ -23,7 +23,7 @@ def assert_as_undisturbed(job, undisturbed, watched):
 
 
 @pytest.mark.parametrize("node", ["worker-1", "master-0"])
-def test_a_node_killed_in_the_middle_costs_at_most_one_checkpoint_interval(
+def test_row_085_a_node_killed_in_the_middle_costs_at_most_one_checkpoint_interval(
     job, undisturbed, attempts, node
 ):
     process = job.start()
