@@ -73,6 +73,17 @@ def _encode(arguments: argparse.Namespace) -> dict[str, Any]:
     return encode.main(arguments.tokenizer, rounds=arguments.rounds, megabytes=arguments.megabytes)
 
 
+def _processes_options(parser: argparse.ArgumentParser) -> None:
+    _rounds(parser)
+    parser.add_argument("--megabytes", type=int, default=30, help="of text")
+
+
+def _processes(arguments: argparse.Namespace) -> dict[str, Any]:
+    from tests.benchmarks import processes
+
+    return processes.main(rounds=arguments.rounds, megabytes=arguments.megabytes)
+
+
 def _loader_options(parser: argparse.ArgumentParser) -> None:
     _rounds(parser)
     parser.add_argument("--steps", type=int, default=200, help="batches of a round")
@@ -147,6 +158,7 @@ BENCHMARKS = {
         _checkpoint_options,
         _checkpoint,
     ),
+    "processes": ("preparation by two processes beside one", _processes_options, _processes),
     "loader": ("memory map to masked batch beside a DataLoader", _loader_options, _loader),
     "instances": ("pairs of sentences beside a plain builder", _instances_options, _instances),
     "start": ("process start to first step beside HF Trainer", _rounds, _start),

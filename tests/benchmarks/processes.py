@@ -1,0 +1,33 @@
+"""Text to a packed file by two processes beside one, the result compared byte for byte."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+from lmtrainer.durable import MANIFEST_FILE, sha256_of
+from tests.benchmarks.encode import Bench
+from tests.benchmarks.rounds import Sample, in_turn, summary, table
+
+
+def main(*, rounds: int, megabytes: int) -> dict[str, object]:
+    """Run the benchmark, print and return the result. AssertionError if a byte differs."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), "wordpiece", megabytes)
+        found: dict[int, str] = {}
+
+        def by(processes: int) -> Sample:
+            data = dataclasses.replace(bench.run.data, processes=processes)
+            bench.run = dataclasses.replace(bench.run, data=data)
+            sample = bench.ours()
+            found[processes] = sha256_of(bench.folder / "ours/dataset" / MANIFEST_FILE)
+            return sample
+
+        sides = {"two processes": lambda: by(2), "one process": lambda: by(1)}
+        samples = in_turn(sides, rounds)
+    assert found[1] == found[2], "the results differ"
+    result = summary(samples, *sides)
+    result["bytes"] = bench.bytes
+    print(table(result, "bytes of text/s"))
+    return result
