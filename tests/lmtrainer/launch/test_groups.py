@@ -75,7 +75,9 @@ def test_nodes_form_one_group_and_the_stage_succeeds(start_node):
     assert totals == ["6", "6", "6"]
 
 
-def test_row_086_a_worker_that_was_first_starts_no_rank_before_its_masters_store_answers(start_node):
+def test_row_086_a_worker_that_was_first_starts_no_rank_before_its_masters_store_answers(
+    start_node,
+):
     port = free_port()
     worker = start_node(WAITS, nnodes=2, node_rank=1, master_port=port)
     time.sleep(4)
