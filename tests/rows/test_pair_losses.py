@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,17 @@ def test_row_060_and_075_the_joint_step_is_the_same_however_the_batch_is_cut() -
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
+def test_row_060_the_step_follows_the_gradient_of_the_joint_loss(tmp_path: Path) -> None:
+    _, theirs = plain_model("bert", tmp_path, AutoModelForPreTraining)
+    row = pairs()
+    assert len(row.labels) != len(row.lengths)
+    theirs(**padded(row, 31)).loss.backward()
+    gradients = [p.grad for p in theirs.parameters() if p.grad is not None]
+    expected = float(torch.nn.utils.get_total_norm(gradients))
+    result, _ = stepped([row])
+    assert result.gradient_norm == pytest.approx(expected, rel=1e-4)
+
+
 def test_row_114_a_step_tells_both_parts_of_its_loss_and_how_many_pairs_were_right() -> None:
     row = pairs()
     result, _ = stepped([row])
@@ -148,6 +160,16 @@ def test_row_114_a_step_tells_both_parts_of_its_loss_and_how_many_pairs_were_rig
     assert logits is not None
     by_hand = (logits.argmax(-1).numpy() == row.pair_labels).mean()
     assert result.pairs.accuracy == pytest.approx(by_hand)
+
+
+def test_a_batch_with_nothing_to_predict_still_trains_its_pairs() -> None:
+    row = pairs()
+    none = np.empty(0, dtype=np.int64)
+    result, _ = stepped([dataclasses.replace(row, targets=none, labels=none)])
+    assert result.pairs is not None
+    assert (result.targets, result.pairs.words_loss) == (0, 0)
+    assert result.loss == result.pairs.loss > 0
+    assert result.gradient_norm > 0
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -24,23 +24,13 @@ _LAST = np.uint64(2**64 - 1)
 @dataclass(frozen=True, eq=False)
 class Stretches:
     """The text in a packed row: stretch i lies at row[places[i]] and has sizes[i] tokens, which
-    are those from starts[i] on in their split. keys[i] is the key of its masks. Of pairs, the text
-    jumps by jumps[i] places behind the first firsts[i] tokens."""
+    are those from starts[i] on in their split. keys[i] is the key of its masks. (Of pairs
+    of sentences the second part counts on from the first: numbers are all that a place is for.)"""
 
     places: NDArray[np.int64]
     sizes: NDArray[np.int64]
     starts: NDArray[np.int64]
     keys: NDArray[np.uint64]
-    firsts: NDArray[np.int64] | None = None
-    jumps: NDArray[np.int64] | None = None
-
-    def counters(self, grid: NDArray[np.int64]) -> NDArray[np.int64]:
-        """[stretches, tokens] Where in its split each token stands. `grid` [tokens] or [stretches,
-        tokens] counts them from 0 in each stretch."""
-        found: NDArray[np.int64] = self.starts[:, None] + grid
-        if self.firsts is None or self.jumps is None:
-            return found
-        return np.where(grid < self.firsts[:, None], found, found + self.jumps[:, None])
 
 
 def mask(
@@ -60,11 +50,11 @@ def mask(
     inside = grid < stretches.sizes[:, None]
     places = np.where(inside, stretches.places[:, None] + grid, 0)
     candidates = inside & ~vocabulary.is_special[row][places]
-    counters = stretches.counters(grid)
+    counters = stretches.starts[:, None] + grid
     budget = _budget(candidates, masking.share, most)
     if masking.whole_words:
         begins = _word_begins(row[places], vocabulary)
-        hashes = bits(stretches.keys[:, None], stretches.counters(begins))
+        hashes = bits(stretches.keys[:, None], stretches.starts[:, None] + begins)
         if most is None:
             coins = uniform(bits(stretches.keys, 3), stretches.starts)
             chosen = _lowest_words(candidates, hashes, coins, budget)

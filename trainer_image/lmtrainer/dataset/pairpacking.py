@@ -51,10 +51,8 @@ class PairPacker:
         self._wrap(row, begins, seconds - 1, begins + lengths - 1)
         self._tokens.copy_all(a_starts, a_sizes, begins + 1, row)
         self._tokens.copy_all(b_starts, b_sizes, seconds, row)
-        firsts = a_sizes + 1  # A and its [SEP], which is never hidden
-        stretches = Stretches(
-            begins + 1, firsts + b_sizes, a_starts, keys, firsts, b_starts - a_starts - firsts
-        )
+        # A, its [SEP], which is never hidden, and B
+        stretches = Stretches(begins + 1, a_sizes + 1 + b_sizes, a_starts, keys)
         targets, labels = mask(row, stretches, self._masking, self._vocabulary, self._most)
         positions = np.arange(len(row)) - np.repeat(begins, lengths)
         return Batch(

@@ -126,8 +126,9 @@ class Engine:
             raise FloatingPointError(f"loss is {words + pair_loss}")
         self.before_update()
         # Data parallelism averages over ranks; the sum over ranks is what is wanted.
-        norm = self._update(learning_rate, self.world.world_size / targets / factor)
-        loss = words / targets + (pair_loss / pairs if pairs else 0.0)
+        count = max(targets, 1.0)  # ready-made instances may have nothing to predict
+        norm = self._update(learning_rate, self.world.world_size / count / factor)
+        loss = words / count + (pair_loss / pairs if pairs else 0.0)
         result = StepResult(
             loss,
             int(targets),
@@ -138,7 +139,7 @@ class Engine:
             skipped=not math.isfinite(norm),
         )
         if pairs:
-            parts = PairResult(words / targets, pair_loss / pairs, right / pairs)
+            parts = PairResult(words / count, pair_loss / pairs, right / pairs)
             result = replace(result, pairs=parts)
         return result
 
@@ -171,7 +172,7 @@ class Engine:
         if not self._pairs:
             return 0.0
         targets, pairs, _ = sums(self.world, _counts(rows))
-        return targets / pairs
+        return max(targets, 1.0) / pairs
 
     def _backward(self, rows: Sequence[Batch], pair_weight: float, factor: float) -> Tensor:
         """Add up the gradients of all rows, times `factor`; ranks exchange them during the last
