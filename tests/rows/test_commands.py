@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
+from lmtrainer import checkpoint
+from lmtrainer.checkpoint.snapshot import Part
 from lmtrainer.cli import main
 from lmtrainer.contract.exits import ExitType
+from lmtrainer.durable import read_manifest
 from tests.rows import small_run
 
 
@@ -27,14 +32,14 @@ def checkpoints(output: Path) -> list[Path]:
 
 
 def test_row_108_any_checkpoint_becomes_a_folder_that_loads(finished: Path, tmp_path: Path) -> None:
-    for number, checkpoint in enumerate(checkpoints(finished)):
+    for number, saved in enumerate(checkpoints(finished)):
         target = tmp_path / str(number)
-        assert main(["export", str(checkpoint), str(target)]) == 0
+        assert main(["export", str(saved), str(target)]) == 0
         model = AutoModelForMaskedLM.from_pretrained(target)
         tokenizer = AutoTokenizer.from_pretrained(target)
-        saved = load_file(checkpoint / "model.safetensors")
+        weights = load_file(saved / "model.safetensors")
         name = "bert.embeddings.word_embeddings.weight"
-        assert torch.equal(model.state_dict()[name], saved[name])
+        assert torch.equal(model.state_dict()[name], weights[name])
         ids = tokenizer("a hacker", return_tensors="pt")
         assert model(**ids).logits.shape[-1] == len(tokenizer)
     assert number == 2
@@ -57,6 +62,53 @@ def test_row_108_of_a_run_the_newest_that_verifies_is_taken(
     assert newest.is_dir(), "nothing of the run is changed"
     loaded = AutoModelForMaskedLM.from_pretrained(tmp_path / "yes", dtype="auto")
     assert loaded.dtype == torch.bfloat16
+
+
+def in_parts(whole: Path, output: Path) -> Path:
+    """The same checkpoint as two ranks write it, each half of every tensor; returns its folder."""
+    found = checkpoint.load(checkpoint.verify(whole, read_manifest(whole).facts["configHash"]))
+    aside = output / "checkpoints"
+    aside.mkdir(parents=True)
+
+    def part(rank: int) -> checkpoint.Snapshot:
+        held: list[dict[str, torch.Tensor]] = []
+        offsets = {}
+        for tensors in (found.weights, found.optimizer):
+            mine, seen = {}, set()
+            for name, tensor in tensors.items():
+                cut = (len(tensor) + 1) // 2 if tensor.ndim else 0
+                halves = (tensor[:cut], tensor[cut:]) if tensor.ndim else (tensor, tensor[None][:0])
+                if halves[rank].numel() and tensor.data_ptr() not in seen:
+                    seen.add(tensor.data_ptr())
+                    mine[name] = halves[rank].contiguous()
+                    offsets[name] = (rank * cut, *(0 for _ in tensor.shape[1:]))[: tensor.ndim]
+            held.append(mine)
+        own = Part(rank=rank, ranks=2, offsets=offsets)
+        return dataclasses.replace(found, weights=held[0], optimizer=held[1], part=own)
+
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(checkpoint.contribute, aside, part(1))
+        saved = checkpoint.save(aside, part(0), keep=9, fence=lambda: None)
+        other.result()
+    return saved.path
+
+
+def test_row_108_a_checkpoint_in_parts_is_put_together(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = checkpoints(finished)[-1]
+    parts = in_parts(whole, tmp_path / "out")
+    names = {path.name for path in parts.iterdir()}
+    assert "part-00001-weights.safetensors" in names and "model.safetensors" not in names
+    tokenizer = ["--tokenizer", str(finished / "tokenizer")]
+    assert main(["export", str(whole), str(tmp_path / "a")]) == 0
+    assert main(["export", str(parts), str(tmp_path / "b"), *tokenizer]) == 0
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in "ab"]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "out"}
+    assert main(["test", "--model", str(parts), "--text", "x"]) == ExitType.USER_ERROR.code
+    assert "is a checkpoint in parts; put them together" in capsys.readouterr().err
 
 
 def test_row_108_nothing_is_overwritten(

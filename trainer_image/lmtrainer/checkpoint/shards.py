@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -86,7 +87,10 @@ def read_into(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
     from torch.distributed.checkpoint.state_dict_loader import load
 
-    load(dict(tensors), storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
+    with warnings.catch_warnings():
+        # That this process reads alone is meant.
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        load(dict(tensors), storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
 
 
 def read_whole(folder: Path, kind: str) -> dict[str, Tensor]:

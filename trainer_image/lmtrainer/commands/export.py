@@ -6,9 +6,16 @@ Every byte of the checkpoint is verified first. The folder appears whole or not 
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lmtrainer.commands.running import carry_out
+from lmtrainer.durable import LEFTOVER
+
+if TYPE_CHECKING:
+    from lmtrainer.checkpoint import Checkpoint
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -28,10 +35,9 @@ def run(given: argparse.Namespace) -> int:
 def _export(given: argparse.Namespace) -> None:
     import torch
 
-    from lmtrainer.commands.places import checkpoint_in, family_of, tokenizer_for
+    from lmtrainer.commands.places import checkpoint_in, tokenizer_for
     from lmtrainer.durable import make_folder
     from lmtrainer.faults import UserError
-    from lmtrainer.models import build
     from lmtrainer.train.finish import publish_model
 
     target = Path(given.to).absolute()
@@ -39,7 +45,23 @@ def _export(given: argparse.Namespace) -> None:
         raise UserError(f"{target}: is there already; name a new folder")
     found = checkpoint_in(Path(given.source).absolute())
     tokenizer = tokenizer_for(found.path, given.tokenizer)
-    model = build.from_folder(family_of(found.path), found.path)
     make_folder(target.parent)
-    publish_model(model.to(getattr(torch, given.dtype)), tokenizer, target, position=found.position)
+    model = _model(found, target.parent).to(getattr(torch, given.dtype))
+    publish_model(model, tokenizer, target, position=found.position)
     print(f"{found.path.name}: exported to {target}")
+
+
+def _model(found: Checkpoint, beside: Path) -> Any:
+    """The model of a checkpoint; of one in parts they are put together first, in a folder that goes
+    away again."""
+    from lmtrainer.checkpoint import load_weights, write_tensors
+    from lmtrainer.commands.places import CONFIG_FILE, WEIGHTS_FILE, family_of
+    from lmtrainer.models import build
+
+    kind = family_of(found.path)
+    if not found.parts:
+        return build.from_folder(kind, found.path)
+    with tempfile.TemporaryDirectory(prefix=LEFTOVER, dir=beside) as whole:
+        shutil.copyfile(found.path / CONFIG_FILE, Path(whole, CONFIG_FILE))
+        write_tensors(Path(whole, WEIGHTS_FILE), load_weights(found))
+        return build.from_folder(kind, Path(whole))

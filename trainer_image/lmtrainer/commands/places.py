@@ -18,10 +18,14 @@ from lmtrainer.train.finish import MODEL_FOLDER
 from lmtrainer.vocab.folder import TOKENIZER_FILE
 
 CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
 
 
 def model_in(folder: Path) -> Path:
     """The folder of the model that `folder` is, or has."""
+    if next(folder.glob("part-*.safetensors"), None) is not None:
+        way_out = f"put them together: lmtrainer export {folder} NEW-FOLDER"
+        raise UserError(f"{folder}: is a checkpoint in parts; {way_out}")
     for place in (folder, folder / MODEL_FOLDER):
         if (place / CONFIG_FILE).is_file():
             return place
