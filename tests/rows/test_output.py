@@ -247,6 +247,41 @@ def test_row_120_each_gpu_has_its_series(tmp_path: Path) -> None:
     assert found["gpu0MemoryBytes"] > 0
 
 
+def test_row_120_what_a_gpu_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of NVML stands one that answers for two GPUs and knows no power."""
+
+    class NVMLError(Exception):
+        pass
+
+    def no_power(gpu: str) -> float:
+        raise NVMLError
+
+    nvml = types.SimpleNamespace(
+        NVMLError=NVMLError,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetUtilizationRates=lambda gpu: types.SimpleNamespace(gpu=50),
+        nvmlDeviceGetMemoryInfo=lambda gpu: types.SimpleNamespace(used=1 << 30),
+        nvmlDeviceGetTemperature=lambda gpu, kind: 40 if gpu == "GPU-a" else 45,
+        nvmlDeviceGetPowerUsage=no_power,
+    )
+    uuids = ["a", "b", "of another node's process"]
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda i: types.SimpleNamespace(uuid=uuids[i])
+    )
+    assert monitor(torch.device("cuda"), 2)() == {
+        "gpu0Utilization": 0.5,
+        "gpu0MemoryBytes": float(1 << 30),
+        "gpu0TemperatureCelsius": 40.0,
+        "gpu1Utilization": 0.5,
+        "gpu1MemoryBytes": float(1 << 30),
+        "gpu1TemperatureCelsius": 45.0,
+    }
+
+
 def test_row_120_numbers_of_gpus_become_series_of_their_own(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path, resumed=None)
     position = Position(phase_index=0, step=5, phase="main")
