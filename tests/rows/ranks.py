@@ -1,6 +1,6 @@
 """Trains a tiny model on some ranks that share its state in some way.
 
-    python -m tests.rows.ranks STRATEGY RANKS FOLDER [SAVED]
+    python -m tests.rows.ranks STRATEGY[:OPTIMIZER[:PRECISION]] RANKS FOLDER [SAVED]
 
 Ten steps on five rows each; a checkpoint of step 5 goes to FOLDER/checkpoints, the weights of step
 10 to FOLDER/weights.safetensors. With SAVED, the folder of a checkpoint of step 5, it goes on from
@@ -42,7 +42,8 @@ def main(rank: int, strategy: str, ranks: int, folder: str, saved: str) -> None:
     store = dist.FileStore(f"{folder}/store", ranks)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
     world = World(rank, rank, ranks, torch.device("cpu"))
-    run = run_of(parallel={"strategy": strategy}, optimizer={"type": "adamw"})
+    kind, optimizer, precision = [*strategy.split(":"), *["adamw", "fp32"][strategy.count(":") :]]
+    run = run_of(parallel={"strategy": kind}, optimizer={"type": optimizer}, precision=precision)
     engine = engine_of(run, world)
     if saved:
         go_on(engine, saved)

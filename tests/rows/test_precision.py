@@ -56,13 +56,13 @@ def test_row_079_weights_in_half_a_format_learn(kind: str, optimizer: str) -> No
 def test_row_079_rounding_is_right_on_average_and_a_function_of_its_seed() -> None:
     exact = torch.full((20_000,), 1.25 + 2.0**-10)
     weights = torch.zeros(20_000, dtype=torch.bfloat16)
-    write_back([weights], [exact], 1, 2)
+    write_back([weights], [exact], [(1, 2)])
     assert set(weights.tolist()) == {1.25, 1.25 + 2.0**-7}
     assert float(weights.double().mean()) == pytest.approx(1.25 + 2.0**-10, abs=2e-4)
     again = torch.zeros_like(weights)
-    write_back([again], [exact], 1, 2)
+    write_back([again], [exact], [(1, 2)])
     assert torch.equal(weights, again)
-    write_back([again], [exact], 1, 3)
+    write_back([again], [exact], [(1, 3)])
     assert not torch.equal(weights, again)
 
 

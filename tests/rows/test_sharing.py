@@ -30,7 +30,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     def run(strategy: str, ranks: int, saved: Path | None = None) -> tuple[Path, dict[str, int]]:
         key = (strategy, ranks, saved)
         if key not in done:
-            folder = tmp_path_factory.mktemp(f"{strategy}-{ranks}")
+            folder = tmp_path_factory.mktemp(f"{strategy.replace(':', '-')}-{ranks}")
             command = [sys.executable, "-m", "tests.rows.ranks", strategy, str(ranks), str(folder)]
             command += [str(saved)] if saved else []
             root = Path(__file__).parents[2]
@@ -67,6 +67,18 @@ def test_row_087_one_process_for_each_gpu_and_never_threads() -> None:
     module = Whole(model, ALONE).module(torch.nn.Module(), pairs=False)  # type: ignore[arg-type]
     assert not isinstance(module, torch.nn.DataParallel)
     assert ALONE.world_size == 1
+
+
+@pytest.mark.slow
+def test_row_092_lamb_and_short_weights_are_shared_too(train: Train) -> None:
+    """LAMB needs norms of whole tensors; how a short weight is rounded must not depend on who does
+    it."""
+    lamb = train("ddp:lamb", 2)[0]
+    assert difference(train("zero1:lamb", 2)[0], lamb) == 0.0
+    assert difference(train("fsdp:lamb", 2)[0], lamb) < 1e-6
+    short = train("ddp:adamw:bf16-true", 2)[0]
+    assert difference(train("zero1:adamw:bf16-true", 2)[0], short) == 0.0
+    assert train("fsdp:adamw:bf16-true", 2)[1]["weights"] > 0
 
 
 @pytest.mark.slow
@@ -117,3 +129,14 @@ def test_a_single_process_has_nothing_to_share() -> None:
         found = sharing_of(model_of(run), run, ALONE)
         assert type(found) is Whole
         assert not isinstance(found, Sharded)
+
+
+def test_what_is_sharded_takes_up_no_other_weights_later() -> None:
+    phases = [
+        {"name": "pairs", "steps": 1, "sequenceLength": 16, "objective": "mlm+nsp"},
+        {"name": "words", "steps": 1, "sequenceLength": 16, "objective": "mlm"},
+    ]
+    with pytest.raises(ValueError, match=r"parallel\.strategy: cannot train pairs.*zero1"):
+        run_of(parallel={"strategy": "fsdp"}, phases=phases)
+    assert run_of(parallel={"strategy": "fsdp"}, phases=phases[:1]).has_pairs
+    assert run_of(parallel={"strategy": "zero1"}, phases=phases).has_pairs

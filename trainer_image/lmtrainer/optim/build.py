@@ -32,7 +32,9 @@ def build(
     options: dict[str, Any] = {"betas": (config.beta1, config.beta2), "eps": config.epsilon}
     short = any(p.dtype != torch.float32 for p in model.parameters())
     if config.type == "lamb" or not config.bias_correction or short:
-        return Lamb(groups, bias_correction=config.bias_correction, seed=seed, **options)
+        optimizer = Lamb(groups, bias_correction=config.bias_correction, seed=seed, **options)
+        optimizer.numbers = {p: number for number, p in enumerate(model.parameters())}
+        return optimizer
     kind = torch.optim.Adam if config.type == "adam" else torch.optim.AdamW
     return kind(groups, lr=0.0, fused=True, **options)
 

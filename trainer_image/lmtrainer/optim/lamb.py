@@ -7,7 +7,7 @@ Weights in a short format are moved in float32 and rounded back (`optim.short`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -38,6 +38,8 @@ class Lamb(Optimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "bias_correction": bias_correction}
         more = {"weight_decay": 0.0, "trust": True, "gradient_scale": 1.0, "seed": seed}
         super().__init__(params, {**defaults, **more})
+        self.numbers: Mapping[Tensor, int] = {}
+        """Parameter -> its number in the model, which tells how it is rounded."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -63,8 +65,11 @@ class Lamb(Optimizer):
             {**state, "exp_avg": first} for state, first in zip(states, long(kept), strict=True)
         ]
         self._move(group, weights, long(gradients, group["gradient_scale"]), working)
-        torch._foreach_copy_(kept, [state["exp_avg"] for state in working])
-        write_back(parameters, weights, group["seed"], int(states[0]["step"]))
+        for first, state in zip(kept, working, strict=True):
+            first.copy_(state["exp_avg"])
+        step = int(states[0]["step"])
+        seeds = [(group["seed"], step, self.numbers.get(p, 0)) for p in parameters]
+        write_back(parameters, weights, seeds)
 
     def _move(
         self,

@@ -35,13 +35,22 @@ def long(tensors: Sequence[Tensor], scale: float = 1.0) -> list[Tensor]:
     return copies
 
 
-def write_back(weights: Sequence[Tensor], moved: Sequence[Tensor], *seed: int) -> None:
-    """Round float32 weights into those of the model. `seed`: whole numbers that name the step."""
+def write_back(
+    weights: Sequence[Tensor], moved: Sequence[Tensor], seeds: Sequence[tuple[int, ...]]
+) -> None:
+    """Round float32 weights into those of the model. `seeds`: whole numbers that name the step and
+    the parameter, one tuple for each."""
     generator = torch.Generator(weights[0].device)
-    for index, (weight, exact) in enumerate(zip(weights, moved, strict=True)):
-        generator.manual_seed(derive(*seed, index) >> 1)
+    for weight, exact, seed in zip(map(_local, weights), map(_local, moved), seeds, strict=True):
+        generator.manual_seed(derive(*seed) >> 1)
         chance = torch.rand(exact.shape, generator=generator, device=exact.device)
         weight.copy_(exact + (chance - 0.5) * _distance(exact, weight.dtype))
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """This rank's part of a sharded tensor."""
+    part: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return part
 
 
 def _distance(values: Tensor, kind: torch.dtype) -> Tensor:
