@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtrainer.dataset.answers import open_answers
-from lmtrainer.dataset.store import facts_of, open_counts, open_sentences, open_split
+from lmtrainer.dataset.facts import facts_of
+from lmtrainer.dataset.store import open_counts, open_sentences, open_split
 from lmtrainer.dataset.writing import Writer
 from lmtrainer.durable import DamagedError, read_manifest, verify_manifest
 from lmtrainer.text.instances import Instance

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 
 from lmtrainer.config.data import DocumentRule
 from lmtrainer.dataset import open_prepared, prepare
+from lmtrainer.dataset.facts import facts_of
 from lmtrainer.dataset.merging import merge
-from lmtrainer.dataset.store import facts_of, open_split
+from lmtrainer.dataset.store import open_split
 from lmtrainer.dataset.writing import Writer
 from lmtrainer.durable import read_manifest, verify_manifest
 from lmtrainer.faults import UserError

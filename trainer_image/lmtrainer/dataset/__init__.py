@@ -9,7 +9,8 @@
     merging    parts -> one dataset
     encode     documents -> ids
     writing    ids -> shards
-    store      the files, and how they are read
+    facts      the form of the files
+    store      how they are read
     cutting    the ways to cut text into stretches
     tables     those of large texts, on the disk
     samples    which stretch of text is which example

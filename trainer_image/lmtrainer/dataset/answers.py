@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lmtrainer.dataset.facts import Shard, facts_of
 from lmtrainer.dataset.hashed import HashedFile
-from lmtrainer.dataset.store import Shard, facts_of, map_file
+from lmtrainer.dataset.store import map_file
 from lmtrainer.durable import DamagedError, FileFact, read_manifest
 from lmtrainer.text.instances import Instance
 from lmtrainer.text.split import Split

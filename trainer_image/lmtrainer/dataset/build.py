@@ -13,9 +13,9 @@ from lmtrainer.config import RunConfig, fingerprint
 from lmtrainer.config.schema import document
 from lmtrainer.contract.cpus import usable_cpus
 from lmtrainer.dataset import agreement
+from lmtrainer.dataset.facts import FORMAT, facts_of
 from lmtrainer.dataset.home import DATASET, TOKENIZER
 from lmtrainer.dataset.sharding import PARTS, Layout, Work, build_dataset
-from lmtrainer.dataset.store import FORMAT, facts_of
 from lmtrainer.durable import (
     MANIFEST_FILE,
     DamagedError,

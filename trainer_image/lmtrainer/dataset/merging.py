@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lmtrainer.dataset.facts import COUNT, COUNTS_FILE, Facts, Shard, facts_of
 from lmtrainer.dataset.hashed import HashedFile
-from lmtrainer.dataset.store import COUNT, COUNTS_FILE, Facts, Shard, facts_of, open_counts
+from lmtrainer.dataset.store import open_counts
 from lmtrainer.durable import FileFact, Manifest, read_manifest, write_manifest
 from lmtrainer.text.split import SPLITS, Split
 

@@ -26,6 +26,7 @@ from lmtrainer.dataset.build import (
     forget,
     is_built,
 )
+from lmtrainer.dataset.facts import facts_of
 from lmtrainer.dataset.home import (
     DATASET,
     TOKENIZER,
@@ -36,7 +37,7 @@ from lmtrainer.dataset.home import (
     write_pointer,
 )
 from lmtrainer.dataset.samples import Cut, Samples, cut_of
-from lmtrainer.dataset.store import Tokens, facts_of, open_counts, open_split
+from lmtrainer.dataset.store import Tokens, open_counts, open_split
 from lmtrainer.durable import (
     MANIFEST_FILE,
     DamagedError,

@@ -17,8 +17,8 @@ from pathlib import Path
 from lmtrainer import vocab
 from lmtrainer.dataset.crew import Crew
 from lmtrainer.dataset.encode import encode
+from lmtrainer.dataset.facts import facts_of
 from lmtrainer.dataset.merging import merge
-from lmtrainer.dataset.store import facts_of
 from lmtrainer.dataset.writing import Writer
 from lmtrainer.durable import (
     MANIFEST_FILE,

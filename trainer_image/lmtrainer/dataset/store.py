@@ -1,11 +1,6 @@
-"""The dataset on the disk: token ids end to end, where documents begin, and how often ids occur.
+"""A dataset as every stage opens it, memory mapped: ids end to end, and where documents begin.
 
-A folder with a manifest and, for each split, shards. A shard is two raw files, little-endian:
-NAME.tokens holds ids (uint16, or uint32 for more than 65,536 of them), NAME.offsets where its
-documents begin in it (uint64, one more than documents). A dataset for pairs of sentences has a
-third one, NAME.sentences: where sentences begin in it (uint64, one more than sentences); a document
-begins where a sentence does. `train.counts` holds how often each id occurs in the training split
-(int64, one per id). Written by `dataset.writing`; opened here, memory mapped, by every stage.
+Its files are those that `dataset.facts` tells of.
 """
 
 from __future__ import annotations
@@ -15,19 +10,23 @@ import functools
 import itertools
 import resource
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmtrainer.config import MistakesError, parse
+from lmtrainer.dataset.facts import (
+    COUNT,
+    COUNTS_FILE,
+    OFFSET,
+    Facts,
+    Shard,
+    facts_of,
+    id_type,
+)
 from lmtrainer.durable import DamagedError, Manifest, read_manifest
 from lmtrainer.text.split import Split
-
-FORMAT = 1
-COUNTS_FILE = "train.counts"
 
 LONG = 256
 """Tokens from which on stretches are copied one by one: then a slice costs less than an index."""
@@ -38,75 +37,7 @@ CHUNK = 1 << 20
 SPARE_FILES = 512
 """Files that a process has open beside those of a dataset, at most."""
 
-OFFSET = np.dtype("<u8")
-COUNT = np.dtype("<i8")
 Ids = NDArray[np.unsignedinteger[Any]]
-
-
-def id_type(vocab_size: int) -> np.dtype[Any]:
-    """The smallest type that holds every id."""
-    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """What the manifest says of one shard."""
-
-    name: str
-    documents: int
-    tokens: int
-    sentences: int | None = None
-    """None where they were not asked for."""
-    targets: int | None = None
-    """Of ready-made instances; None where the documents are text."""
-    source: int = 0
-    """Which location of the text it is from, where they have weights."""
-
-    @property
-    def tokens_file(self) -> str:
-        return f"{self.name}.tokens"
-
-    @property
-    def offsets_file(self) -> str:
-        return f"{self.name}.offsets"
-
-    @property
-    def sentences_file(self) -> str:
-        return f"{self.name}.sentences"
-
-    @property
-    def marks_file(self) -> str:
-        return f"{self.name}.marks"
-
-    @property
-    def targets_file(self) -> str:
-        return f"{self.name}.targets"
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        recorded = () if self.sentences is None else (self.sentences_file,)
-        answers = () if self.targets is None else (self.marks_file, self.targets_file)
-        return (self.tokens_file, self.offsets_file, *recorded, *answers)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What the manifest says of a dataset."""
-
-    format: int
-    fingerprint: str
-    """Of everything that the dataset was made from."""
-    tokenizer: str
-    """sha256 of the manifest of the tokenizer."""
-    dtype: Literal["uint16", "uint32"]
-    vocab_size: int
-    sources: int = 1
-    """Locations of the text that are told apart."""
-    train: tuple[Shard, ...]
-    validation: tuple[Shard, ...]
-
-    def shards(self, split: Split) -> tuple[Shard, ...]:
-        return self.train if split == "train" else self.validation
 
 
 class Tokens:
@@ -186,18 +117,6 @@ class Tokens:
             begins = np.repeat(starts[here] - bounds[shard], count)
             row[np.repeat(places[here], count) + inside] = self._shards[shard][begins + inside]
         return True
-
-
-def facts_of(manifest: Manifest) -> Facts:
-    """The facts of a dataset's manifest; DamagedError if it is of something else or of a newer
-    format."""
-    try:
-        facts = parse(Facts, manifest.facts)
-    except MistakesError as fault:
-        raise DamagedError(f"the manifest is not one of a dataset: {fault.mistakes[0]}") from fault
-    if facts.format != FORMAT:
-        raise DamagedError(f"the dataset has format {facts.format}, this lmtrainer {FORMAT}")
-    return facts
 
 
 def open_split(folder: Path, split: Split) -> Tokens:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmtrainer.dataset.answers import AnswersWriter
+from lmtrainer.dataset.facts import COUNT, COUNTS_FILE, FORMAT, OFFSET, Facts, Shard, id_type
 from lmtrainer.dataset.hashed import HashedFile
-from lmtrainer.dataset.store import COUNT, COUNTS_FILE, FORMAT, OFFSET, Facts, Shard, id_type
 from lmtrainer.durable import FileFact, write_manifest
 from lmtrainer.text.instances import Instance
 from lmtrainer.text.split import SPLITS, Split
