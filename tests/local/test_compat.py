@@ -78,12 +78,12 @@ def test_row_026_and_row_029_the_thai_kit_builds_its_dataset_alone_and_anew_when
 
 def test_the_thai_kit_trains_roberta(place: Place) -> None:
     thai(place)
-    place.config("small", {})
     place.model("start", "roberta", "roberta")
     place.run(LINES["thai"], *THAI, "--model_dir", str(place.folder / "start"))
     loads(place.folder / "out")
     assert list((place.folder / "logs").glob("*tfevents*"))
-    steps = [json.loads(line) for line in (place.folder / "out/run/metrics.jsonl").open()]
+    lines = (place.folder / "out/run/metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line) for line in lines]
     assert [row["step"] for row in steps if "loss" in row] == [1, 2]
 
 
@@ -108,9 +108,11 @@ def test_row_085_two_nodes_form_a_group_whichever_comes_first(place: Place) -> N
         master = place.start(line, *THAI, *start)
         told, _ = master.communicate(timeout=250)
         assert master.returncode == 0, told
-        assert worker.wait(timeout=60) == 0
+        told, _ = worker.communicate(timeout=60)
+        assert worker.returncode == 0, told
     finally:
         worker.kill()
+        worker.communicate()
     state = place.json("out/run/checkpoints/0-main-step-00000002/state.json")
     assert state["worldSize"] == 2
 
