@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 
 from tests.lmtrainer.compat.lines import LINES
 from tests.local.oldkits import TINY_BERT, Place
+from tests.rows.test_instances import instance
 
 pytestmark = pytest.mark.slow
 
@@ -194,7 +195,7 @@ def test_the_lightning_kit_prints_trains_measures_and_exports(place: Place) -> N
 
 
 def instances(place: Place) -> None:
-    """data/*.json of the kit's own lines, and the folders that the IPU kit's lines name."""
+    """data/vocab.txt and data/train_128.json, as the kit's own lines make them."""
     place.text("data/train.txt", "data/dev.txt")
     place.model("bert-base-uncased", "bert", "bert")
     place.run(LINES["vocabulary"])
@@ -231,17 +232,20 @@ def test_the_kit_of_pairs_trains_in_two_phases_and_measures(place: Place) -> Non
     assert both["eval_loss"] == pytest.approx(both["eval_mlm_loss"] + both["eval_nsp_loss"])
 
 
+def ready_made(place: Place) -> None:
+    """The folders that the IPU kit's lines name."""
+    place.model("bert-base-uncased", "bert", "bert")
+    rows = "".join(json.dumps(instance(number)) + "\n" for number in range(24))
+    for length in (128, 512):
+        place.write(f"Graphcore/wikipedia-bert-{length}/train.jsonl", rows)
+
+
 FAMILIES = ("groupbert", "bert_base", "bert_large")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_ipu_kit_pretrains_in_two_phases(place: Place, family: str) -> None:
-    instances(place)
-    for length in (128, 512):
-        place.write(
-            f"Graphcore/wikipedia-bert-{length}/train.jsonl",
-            (place.folder / "data/train_128.json").read_text(),
-        )
+    ready_made(place)
     place.copy("bert-base-uncased", "bert-large-uncased")
     small = "hidden_size=16,num_attention_heads=2,intermediate_size=32,layer_norm_eps=0.001"
     less = ["--gradient_accumulation_steps", "1", "--max_seq_length", "32", *SHORT]
@@ -261,9 +265,7 @@ def test_the_ipu_kit_pretrains_in_two_phases(place: Place, family: str) -> None:
 
 @pytest.mark.parametrize("line", ["larger", "loss_scaling"])
 def test_the_ipu_kit_makes_a_model_on_the_fly_and_scales_its_loss(place: Place, line: str) -> None:
-    instances(place)
-    source = (place.folder / "data/train_128.json").read_text()
-    place.write("Graphcore/wikipedia-bert-128/train.jsonl", source)
+    ready_made(place)
     less = ["--gradient_accumulation_steps", "1", "--max_seq_length", "32", *SHORT]
     less += ["--per_device_train_batch_size", "1"]
     if line == "larger":
