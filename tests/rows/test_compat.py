@@ -178,6 +178,15 @@ def test_row_090_what_a_profile_cannot_say_is_told(
     assert any(message in line for line in found), found
 
 
+def test_row_092_moments_that_a_profile_keeps_elsewhere_are_held_in_parts() -> None:
+    for key in ("replicated_tensor_sharding", "optimizer_state_offchip"):
+        found = run_of(
+            taken(f"{IPU} {PROFILE}", with_profile(**{key: True, "ipus_per_replica": 4}))
+        )
+        assert found.parallel.strategy == "zero1"
+    assert run_of(taken(f"{IPU} --pod_type pod16")).parallel.strategy == "ddp"
+
+
 def test_row_093_what_has_no_meaning_here_is_listed() -> None:
     profile = with_profile(matmul_proportion=0.2, enable_half_partials=True, ipus_per_replica=4)
     found = taken(f"{IPU} {PROFILE}", profile)

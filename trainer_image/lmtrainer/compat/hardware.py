@@ -50,9 +50,11 @@ NOT_MEANT_HERE = (
     "output_mode",
     "inference_replication_factor",
     "inference_device_iterations",
-    "optimizer_state_offchip",
 )
 """Fields that nothing here could do anything with."""
+
+SPARING = ("optimizer_state_offchip", "replicated_tensor_sharding")
+"""Fields that keep moments elsewhere: here each process then holds a part of them."""
 
 _KEPT = frozenset({"optimum_version", "transformers_version", "name_or_path", "_name_or_path"})
 _PUBLISHED_STAGES = 4

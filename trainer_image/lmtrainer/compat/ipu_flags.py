@@ -31,7 +31,9 @@ _HARDWARE = (
         text="batches come from a memory map, read ahead",
         refused=lambda mode: mode not in ("sync", "async", "async_rebatched"),
     ),
-    renamed("compile_only", "switch", "stage prepare alone; nothing is compiled ahead", False),
+    renamed(
+        "compile_only", "switch", "stage prepare alone; `lmtrainer compile` makes kernels", False
+    ),
     *without(
         "ignored",
         "batches have no fixed size: rows are packed",

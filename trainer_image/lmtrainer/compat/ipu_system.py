@@ -44,6 +44,10 @@ def numbers(values: Values, said: Said, found: Hardware) -> dict[str, Any]:
     chunks = found.fields.get("embedding_serialization_factor", 1)
     if chunks > 1:
         formats["lossChunks"] = chunks
+    if any(found.fields.get(key) for key in hardware.SPARING):
+        formats["parallel"] = {"strategy": "zero1"}
+        text = f"{' or '.join(hardware.SPARING)}: parallel.strategy zero1"
+        said.more.append(Note("hardware", "made right", text))
     return formats
 
 
