@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,29 @@ def test_row_103_a_run_that_was_stopped_anywhere_ends_with_the_same_bits(
             train.run(context(folder, "train", run, attempt=9))
             found.append((weights(folder), losses(folder)))
         assert found[0] == found[1]
+
+
+def test_row_103_a_checkpoint_is_of_its_step_however_slow_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy is made while the next step computes; its update must wait for it."""
+    found = []
+    for delay in (0.0, 0.1):
+        folder = tmp_path / str(delay)
+        run = prepared(folder, checkpoint={"everySteps": 3, "keep": 9})
+        real = checkpoint.BackgroundSaver._copy
+
+        def slowly(saver: Any, *rest: Any, real: Any = real, delay: float = delay) -> Any:
+            time.sleep(delay)
+            return real(saver, *rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint.BackgroundSaver, "_copy", slowly)
+            train.run(context(folder, "train", run))
+        files = sorted((folder / "out/checkpoints").glob("0-*/*.safetensors"))
+        found.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
+    assert len(found[0]) == 8
+    assert found[0] == found[1]
 
 
 def test_row_104_a_fresh_folder_begins_its_own_is_resumed_and_anothers_is_refused(
