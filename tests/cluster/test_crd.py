@@ -110,7 +110,19 @@ EDITS = {
     "optimizer": {"weightDecay": 0.5},
     "checkpoint": {"keep": 5},
     "output": {"to": "pvc://results/other"},
+    "torchCompile": True,
+    "lossScale": {"type": "static", "initial": 1024},
+    "gradientCheckpointing": True,
+    "divergence": {"maxRollbacks": 2},
+    "hangSeconds": 700,
+    "parallel": {"strategy": "zero1"},
+    "pairs": {"passes": 3},
+    "lossChunks": 2,
+    "steps": 2000,
 }
+
+ALONG = {"steps": {"phases": [{"name": "main", "steps": None, "share": 1}]}}
+"""What must change with it."""
 
 
 @pytest.fixture
@@ -151,6 +163,6 @@ def test_before_the_first_attempt_everything_may_be_edited(api, namespace):
     api.create(PLURAL, namespace, changed({"spec.suspend": True}))
     api.patch(PLURAL, namespace, "good", {"status": {"attempt": 0}}, "status")
     for name, value in EDITS.items():
-        status, answer = edited(api, namespace, {name: value})
-        assert status == 200, answer
+        status, answer = edited(api, namespace, {name: value, **ALONG.get(name, {})})
+        assert status == 200, (name, answer["message"])
     assert edited(api, namespace, {"suspend": False})[0] == 200

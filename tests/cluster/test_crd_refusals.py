@@ -58,6 +58,12 @@ ONLY_THE_OPERATOR = (
         "drops the entry, so the operator never sees it",
     ),
     (r"data\.encoding", '""|"a b"', "knows no codecs"),
+    (r"phases\.0\.batchSchedule\.0\.globalBatchSize", "1", "knows no number of processes"),
+    (
+        r"tokenizer\.train\.unigram\.characterCoverage",
+        "0",
+        "compares a whole number with the whole part of a bound",
+    ),
     (NUMBERS, str(2**63), "takes larger numbers where a fraction may stand"),
 )
 
