@@ -1,5 +1,7 @@
 """Masks: the asked share of every sequence, BERT's 80/10/10, never a special token."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -125,3 +127,24 @@ def test_shares_can_be_set():
 def test_a_row_without_a_regular_token_predicts_nothing():
     _, _, targets, labels, _ = masked([(0, 3)], text=np.full(10, 4))
     assert len(targets) == len(labels) == 0
+
+
+@pytest.mark.parametrize("whole_words", [False, True])
+def test_a_row_of_very_different_lengths_is_masked_as_its_parts(whole_words):
+    sizes = [3] * 30 + [400, 7, 1, 300] + [12] * 20
+    stretches = [(500 * number, size) for number, size in enumerate(sizes)]
+    words = dataclasses.replace(WORDS, continues=np.arange(1000) >= 700)
+    masking = MaskingConfig(whole_words=whole_words)
+    row, places = row_of(stretches)
+    assert places.halves() is not None
+    targets, labels = mask(row, places, masking, words)
+    assert (np.diff(targets) > 0).all()
+    begin = 0
+    for stretch in stretches:
+        alone, place = row_of([stretch])
+        mine, ids = mask(alone, place, masking, words)
+        inside = (targets >= begin) & (targets < begin + len(alone))
+        assert (targets[inside] - begin).tolist() == mine.tolist()
+        assert labels[inside].tolist() == ids.tolist()
+        assert row[begin : begin + len(alone)].tolist() == alone.tolist()
+        begin += len(alone)

@@ -18,6 +18,9 @@ from lmtrainer.config.run import MaskingConfig
 from lmtrainer.randomness import bits, uniform
 from lmtrainer.vocab import Vocabulary
 
+FEW = 16
+"""Stretches that are not worth being halved."""
+
 _LAST = np.uint64(2**64 - 1)
 
 
@@ -31,6 +34,19 @@ class Stretches:
     sizes: NDArray[np.int64]
     starts: NDArray[np.int64]
     keys: NDArray[np.uint64]
+
+    def halves(self) -> tuple[Stretches, Stretches] | None:
+        """The shorter and the longer half, where a table of all of them would be mostly empty."""
+        count = len(self.sizes)
+        if count < FEW or self.sizes.max() * count < 2 * self.sizes.sum():
+            return None
+        order = np.argsort(self.sizes, kind="stable")
+        short, long = order[: count // 2], order[count // 2 :]
+        return self._of(short), self._of(long)
+
+    def _of(self, which: NDArray[np.int64]) -> Stretches:
+        places, sizes = self.places[which], self.sizes[which]
+        return Stretches(places, sizes, self.starts[which], self.keys[which])
 
 
 def mask(
@@ -46,6 +62,12 @@ def mask(
     are never chosen. The same stretch with the same key gets the same masks in any row. With `most`
     no sequence gets more than that, nor, of whole words, more than its share.
     """
+    halves = stretches.halves()
+    if halves is not None:
+        found = [mask(row, half, masking, vocabulary, most) for half in halves]
+        places, ids = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        order = np.argsort(places)
+        return places[order], ids[order]
     grid = np.arange(stretches.sizes.max(initial=0))
     inside = grid < stretches.sizes[:, None]
     places = np.where(inside, stretches.places[:, None] + grid, 0)
