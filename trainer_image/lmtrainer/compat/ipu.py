@@ -108,7 +108,6 @@ def _run(
             stages=_stages(values, said),
             results=values["output_dir"],
             overwrite=values["overwrite_output_dir"],
-            rebuild=values["overwrite_cache"],
             events=values["logging_dir"],
         ),
     )

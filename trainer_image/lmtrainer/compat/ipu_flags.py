@@ -57,7 +57,7 @@ _DATA = (
     renamed("dataset_config_name", "text", "a part of data.train"),
     renamed("train_file", "text", "data.train"),
     renamed("validation_file", "text", "data.validation.files"),
-    renamed("overwrite_cache", "switch", "the dataset is made anew", False),
+    renamed("overwrite_cache", "switch", "data.rebuild", False),
     renamed("validation_split_percentage", "float", "data.validation.share", 5.0),
     renamed("max_train_samples", "int", "data.maxSequences"),
     renamed("max_eval_samples", "int", "data.validation.maxSequences"),

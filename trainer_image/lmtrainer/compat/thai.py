@@ -54,7 +54,7 @@ RUN_MLM = table(
         renamed("mlm", "switch", "objective mlm", False),
         renamed("mlm_probability", "float", "masking.share", 0.15),
         renamed("model_dir", "text", "model.from"),
-        renamed("overwrite_cache", "switch", "the dataset is made anew", False),
+        renamed("overwrite_cache", "switch", "data.rebuild", False),
         *without(
             "ignored",
             "the tokenizer says itself what it does with spaces",
@@ -105,7 +105,6 @@ def run_mlm(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
             stages=stages,
             results=values["output_dir"],
             overwrite=values["overwrite_output_dir"],
-            rebuild=values["overwrite_cache"],
             events=values["logging_dir"],
         ),
     )

@@ -122,6 +122,8 @@ def precision(values: Values) -> str:
 
 def run_document(values: Values, said: Said, **parts: Any) -> dict[str, Any]:
     """A whole configuration: what the Trainer's flags say, and the script's own parts."""
+    if values.get("overwrite_cache"):
+        parts["data"] = {**parts["data"], "rebuild": True}
     return {
         "seed": values["seed"],
         "precision": precision(values),

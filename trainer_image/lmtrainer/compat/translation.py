@@ -57,8 +57,6 @@ class RunStep:
     """The folder that the command line names, such as --output_dir."""
     overwrite: bool = False
     """Begin afresh although there is a run in `results`."""
-    rebuild: bool = False
-    """Make tokenizer and dataset anew although they are there."""
     layout: Literal["plain", "lightning", "test"] = "plain"
     events: str | None = None
     """Where the files for TensorBoard go; None: into `results`."""

@@ -26,7 +26,7 @@ FLAGS = table(
         renamed("line_by_line", "switch", "data.sequences lines", False),
         renamed("mlm", "switch", "objective mlm", False),
         renamed("mlm_probability", "float", "masking.share", 0.15),
-        renamed("overwrite_cache", "switch", "the dataset is made anew", False),
+        renamed("overwrite_cache", "switch", "data.rebuild", False),
         *without("ignored", "only for permutation models", "plm_probability", "max_span_length"),
     ),
 )
@@ -57,7 +57,6 @@ def translate(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
             stages=_stages(values, said),
             results=values["output_dir"],
             overwrite=values["overwrite_output_dir"],
-            rebuild=values["overwrite_cache"],
             events=values["logging_dir"],
         ),
     )

@@ -39,8 +39,6 @@ def carry_out_run(step: RunStep, group: Group) -> int:
     if step.model is not None:
         run = _apart(run, folder)
     for stage in step.stages:
-        if stage == "prepare" and step.rebuild:
-            forget_prepared(run, folder)
         code = run_stage(stage, run, group if stage == "train" else Group(), folder)
         if code:
             return code
@@ -83,17 +81,6 @@ def _apart(run: ResolvedRun, folder: Path) -> ResolvedRun:
 def _visible(folder: Path) -> list[str]:
     names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
     return sorted(name for name in names if not name.startswith("."))
-
-
-def forget_prepared(run: ResolvedRun, folder: Path) -> None:
-    """Remove the tokenizer and the dataset that this configuration would find again."""
-    from lmtrainer.dataset.build import find_inputs, fingerprint_of
-    from lmtrainer.dataset.home import DATASET, POINTER_FILE, TOKENIZER, home_of
-
-    home = home_of(run, folder, {}, fingerprint_of(find_inputs(run, {}, lambda *_: None)))
-    (folder / POINTER_FILE).unlink(missing_ok=True)
-    for name in (DATASET, TOKENIZER):
-        shutil.rmtree(home / name, ignore_errors=True)
 
 
 def take_over(run: ResolvedRun, model: str, folder: Path) -> None:
