@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmjob.core.plan import Facts
-from lmtrainer.contract.cpus import usable_cpus
+from lmtrainer.contract.machine import usable_cpus
 
 
 def machine_facts() -> Facts:

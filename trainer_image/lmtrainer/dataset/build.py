@@ -11,7 +11,7 @@ from typing import Any
 from lmtrainer import vocab
 from lmtrainer.config import RunConfig, fingerprint
 from lmtrainer.config.schema import document
-from lmtrainer.contract.cpus import usable_cpus
+from lmtrainer.contract.machine import usable_cpus, usable_memory
 from lmtrainer.dataset import agreement
 from lmtrainer.dataset.facts import FORMAT, facts_of
 from lmtrainer.dataset.home import DATASET, TOKENIZER
@@ -33,6 +33,9 @@ from lmtrainer.vocab import Vocabulary
 
 Progress = Callable[[str, int, int | None], None]
 """Called with an activity, the bytes of text that it has read, and how many there are."""
+
+PROCESS_BYTES = 512 << 20
+"""What a process that prepares text may need: a tokenizer, its memory of chunks, some text."""
 
 Reader = Callable[[int], None]
 """Called with the number of bytes that were just read."""
@@ -128,10 +131,15 @@ def build(inputs: Inputs, home: Path, mark: str) -> None:
     build_dataset(
         work,
         home / DATASET,
-        inputs.run.data.processes or usable_cpus(),
+        inputs.run.data.processes or _processes(),
         inputs.reading,
         lambda: _check_unchanged(inputs),
     )
+
+
+def _processes() -> int:
+    """One for each processor, as far as there is memory for so many."""
+    return max(1, min(usable_cpus(), usable_memory() // PROCESS_BYTES))
 
 
 def _layout(run: RunConfig, vocabulary: Vocabulary) -> Layout:
