@@ -151,7 +151,7 @@ def test_row_116_a_column_that_is_missing_is_named(tmp_path: Path, name: str) ->
         made(tmp_path)
 
 
-def test_rows_048_and_116_columns_that_are_too_much_are_named_beside_the_missing_ones(
+def test_row_048_and_row_116_columns_that_are_too_much_are_named_beside_the_missing_ones(
     tmp_path: Path,
 ) -> None:
     row = {**instance(0), "masked_lm_labels": [1], "segment_ids": []}

@@ -174,7 +174,7 @@ def test_a_batch_with_nothing_to_predict_still_trains_its_pairs() -> None:
 
 @pytest.mark.parametrize("kind", FAMILIES)
 @pytest.mark.parametrize("width", [14, 31])
-def test_rows_053_and_099_padding_changes_neither_scores_nor_loss(
+def test_row_053_and_row_099_padding_changes_neither_scores_nor_loss(
     kind: ModelType, width: int, tmp_path: Path
 ) -> None:
     auto = AutoModelForCausalLM if kind == "gpt2" else AutoModelForMaskedLM

@@ -134,7 +134,7 @@ def test_row_113_measuring_masked_tokens_alone_is_the_masked_part_of_measuring_b
             assert row["heldOutLoss"] == pytest.approx(parts, abs=1e-9)
 
 
-def test_rows_114_and_115_accuracies_are_those_that_are_counted_by_hand(finished: Path) -> None:
+def test_row_114_and_row_115_accuracies_are_those_that_are_counted_by_hand(finished: Path) -> None:
     folder = finished.parent
     run = run_of(folder, **settings(folder, phases=PHASES))
     prepared = open_prepared(run, finished, {})
