@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lmtrainer.faults import UserError
-from lmtrainer.text.documents import BLOCK, PIECE, documents
+from lmtrainer.text import documents as module
+from lmtrainer.text.documents import BLOCK, PIECE, cut_lines, documents, joined, paragraphs
 
 RULES = {
     "line": ["first line", " second\x0cline", "third"],
@@ -135,3 +136,18 @@ def test_every_byte_that_is_read_is_told(tmp_path):
         pass
     assert sum(told) == path.stat().st_size
     assert len(told) > 2
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.text(alphabet="ab \n\r\t\x0c\u00a0\u2028", max_size=9), max_size=12),
+    st.sampled_from([4, 1 << 20]),
+)
+@example(["a\n", "\nb"], 4)
+@example(["a\n  "], 1 << 20)
+@example([" \na\n\n", " \n b"], 1 << 20)
+def test_short_documents_are_cut_as_long_ones_are(blocks, piece):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PIECE", piece)
+        slow = joined(cut_lines(iter(blocks)), blank_line_ends=True)
+        assert list(paragraphs(iter(blocks))) == list(slow)

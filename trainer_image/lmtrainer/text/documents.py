@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import itertools
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,10 +70,12 @@ def documents(
     white space only, without the last line break. `file`: all of it, as it is. `on_read` hears how
     many bytes were read each time. Raises UserError at the first byte that is not text.
     """
-    lines = cut_lines(decoded(path, encoding, on_read))
+    texts = decoded(path, encoding, on_read)
+    if rule == "blankLine":
+        return paragraphs(texts)
     if rule == "line":
-        return _each(lines, "\n" if keep_line_breaks else "")
-    return _joined(lines, blank_line_ends=rule == "blankLine")
+        return _each(cut_lines(texts), "\n" if keep_line_breaks else "")
+    return joined(cut_lines(texts), blank_line_ends=False)
 
 
 def _each(lines: Iterator[Line], end: str) -> Iterator[Piece]:
@@ -82,6 +86,32 @@ def _each(lines: Iterator[Line], end: str) -> Iterator[Piece]:
         text = line.text.removesuffix("\r") + end if line.ended else line.text
         yield Piece(text, last=line.ended)
         begun = not line.ended
+
+
+def paragraphs(texts: Iterator[str]) -> Iterator[Piece]:
+    """What `joined` gives of the lines of a text whose documents end with a blank line, without
+    looking at lines as long as documents are short."""
+    rest = "\n"  # stands before every document, so that a blank line may be the first
+    for text in texts:
+        *whole, rest = _BLANK_LINES.split(rest + text)
+        if len(rest) > 2 * PIECE or any(len(document) > PIECE for document in whole):
+            begun = "\n\n".join([*whole, rest])
+            yield from joined(cut_lines(itertools.chain([begun], texts)), blank_line_ends=True)
+            return
+        if whole:
+            yield from _short(whole)
+            rest = "\n" + rest
+    yield from _short(_BLANK_LINES.split(rest + "\n"))
+
+
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+
+
+def _short(documents: Iterable[str]) -> Iterator[Piece]:
+    for document in documents:
+        text = document.removeprefix("\n").removesuffix("\n")
+        if text.strip():
+            yield Piece(text.removesuffix("\r"), last=True)
 
 
 class _Held:
@@ -111,7 +141,8 @@ class _Held:
         self.texts, self.size, self.begun = [], 0, False
 
 
-def _joined(lines: Iterator[Line], *, blank_line_ends: bool) -> Iterator[Piece]:
+def joined(lines: Iterator[Line], *, blank_line_ends: bool) -> Iterator[Piece]:
+    """The documents of a text of any size, long ones in pieces."""
     held = _Held()
     inside = False
     for line in lines:
