@@ -34,6 +34,9 @@ from lmtrainer.vocab import Vocabulary
 Progress = Callable[[str, int, int | None], None]
 """Called with an activity, the bytes of text that it has read, and how many there are."""
 
+WORTH_A_PROCESS = 32 << 20
+"""Bytes of text: a process takes about as long to start as to encode a third of it."""
+
 PROCESS_BYTES = 512 << 20
 """What a process that prepares text may need: a tokenizer, its memory of chunks, some text."""
 
@@ -131,15 +134,15 @@ def build(inputs: Inputs, home: Path, mark: str) -> None:
     build_dataset(
         work,
         home / DATASET,
-        inputs.run.data.processes or _processes(),
+        inputs.run.data.processes or _processes(inputs.corpus.bytes),
         inputs.reading,
         lambda: _check_unchanged(inputs),
     )
 
 
-def _processes() -> int:
-    """One for each processor, as far as there is memory for so many."""
-    return max(1, min(usable_cpus(), usable_memory() // PROCESS_BYTES))
+def _processes(text: int) -> int:
+    """One for each processor, as far as there is memory and enough text, in bytes, for so many."""
+    return max(1, min(usable_cpus(), usable_memory() // PROCESS_BYTES, text // WORTH_A_PROCESS))
 
 
 def _layout(run: RunConfig, vocabulary: Vocabulary) -> Layout:
