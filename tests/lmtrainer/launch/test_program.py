@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def test_what_cannot_be_started_is_the_users_mistake(tmp_path: Path, program: st
     node = NodeEnvironment(job_uid="j", attempt=1)
     with pytest.raises(UserError, match=f"command: '{program}' cannot be started here"):
         become(command(program), node, {"PATH": "/usr/bin:/bin"})
+    assert signal.getsignal(signal.SIGXFSZ) == signal.SIG_IGN, "this process goes on"
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,14 @@ def become(config: CommandConfig, node: NodeEnvironment, env: Mapping[str, str])
     such program."""
     argv = arguments(config, node.claims)
     # Python ignores these for itself; a program expects to begin without that.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    ignored = {
+        number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)
+    }
     try:
         os.execvpe(argv[0], argv, env)
     except OSError as fault:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
         raise UserError(
             f"command: {argv[0]!r} cannot be started here ({fault.strerror}); "
             "name a program that is in the image, by its path or on its PATH"
