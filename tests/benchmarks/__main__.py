@@ -75,7 +75,7 @@ def _encode(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _processes_options(parser: argparse.ArgumentParser) -> None:
     _rounds(parser)
-    parser.add_argument("--megabytes", type=int, default=30, help="of text")
+    parser.add_argument("--megabytes", type=int, default=150, help="of text")
 
 
 def _processes(arguments: argparse.Namespace) -> dict[str, Any]:

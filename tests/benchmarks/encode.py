@@ -47,10 +47,12 @@ def main(kind: TokenizerType, *, rounds: int, megabytes: int) -> dict[str, objec
 
 
 class Bench:
-    def __init__(self, folder: Path, kind: TokenizerType, megabytes: int) -> None:
+    def __init__(
+        self, folder: Path, kind: TokenizerType, megabytes: int, *, again: bool = False
+    ) -> None:
         self.folder = folder
         self.text, held_out = folder / "text.txt", folder / "held-out.txt"
-        self.bytes = corpus.write(self.text, megabytes)
+        self.bytes = corpus.write(self.text, megabytes, again=again)
         held_out.write_text("A text that is held out.\n" * 100, "utf-8")
         settings = TokenizerTraining(
             type=kind,

@@ -14,7 +14,7 @@ from tests.benchmarks.rounds import Sample, in_turn, summary, table
 def main(*, rounds: int, megabytes: int) -> dict[str, object]:
     """Run the benchmark, print and return the result. AssertionError if a byte differs."""
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), "wordpiece", megabytes)
+        bench = Bench(Path(folder), "wordpiece", megabytes, again=True)
         found: dict[int, str] = {}
 
         def by(processes: int) -> Sample:
