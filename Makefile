@@ -15,10 +15,10 @@ demo: $(VENV)/demo.installed  ## train and evaluate a small BERT on this machine
 	$(BIN)/lmjob run manifests/examples/quickstart.yaml
 
 test: $(VENV)/test.installed  ## every test; with KUBECONFIG those of the cluster, too
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 test-fast: $(VENV)/test.installed  ## the tests that start no trainer
-	$(BIN)/pytest -m "not slow and not demo and not cluster"
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "not slow and not demo and not cluster"
 
 verify: $(VENV)/verify.installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
