@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lmjob.api.names import LABEL_ROLE, PLURAL, replica_name
+from lmjob.api.names import LABEL_ROLE, PLURAL, replica_name, service_name
 from lmtrainer.contract.exits import ExitType
 from tests.cluster.harness.access import read_access
 from tests.cluster.harness.api import Api
@@ -120,14 +120,27 @@ def live_through_everything(api: Api, operator: Operator) -> None:
         },
     }
     api.create("pods", "team", impostor)
+    api.create("services", "team", own_service(body))
     api.patch(PLURAL, "team", "first", {"spec": {"suspend": False}})
     api.wait(lambda: ready_reason(api, "first") == "PodRefused", what="the impostor is told of")
     api.delete("pods", "team", name, gracePeriodSeconds=0)
     api.wait(lambda: ready_reason(api, "first") != "PodRefused", what="the job goes on")
     workers = f"{LABEL_ROLE}=worker"
     api.wait(lambda: api.list("pods", "team", labels=workers), what="the group is there")
-    operator.kill_and_start()  # finds the objects that its predecessor made
+    operator.kill_and_start()
     wait_complete(api, "first")
+
+
+def own_service(body: dict[str, Any]) -> dict[str, Any]:
+    """The service as an operator that was killed at once had left it."""
+    meta = body["metadata"]
+    owner = {key: body[key] for key in ("apiVersion", "kind")}
+    owner |= {key: meta[key] for key in ("name", "uid")}
+    name = service_name(meta["name"], meta["uid"])
+    return {
+        "metadata": {"name": name, "ownerReferences": [owner]},
+        "spec": {"clusterIP": "None", "ports": [{"port": 29500}]},
+    }
 
 
 LOCKED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
