@@ -54,6 +54,10 @@ def _make_room(step: RunStep, folder: Path, results: Path) -> None:
     if step.overwrite and (folder / RUN_FILE).is_file():
         shutil.rmtree(folder)
     strangers = [] if read_identity(folder) else _visible(results)
+    if folder.parent == results and not _visible(folder) and folder.name in strangers:
+        strangers.remove(
+            folder.name
+        )  # another node was here first, and has left no more than a log
     if strangers and "train" in step.stages and not step.overwrite:
         raise UserError(
             f"{results}: is not empty ({strangers[0]}) and holds no run to go on with; "
