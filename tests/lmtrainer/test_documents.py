@@ -144,6 +144,8 @@ def test_every_byte_that_is_read_is_told(tmp_path):
     st.sampled_from([4, 1 << 20]),
 )
 @example(["a\n", "\nb"], 4)
+@example(["aaa\na"], 4)
+@example(["aaaa\n"], 4)
 @example(["a\n  "], 1 << 20)
 @example([" \na\n\n", " \n b"], 1 << 20)
 def test_short_documents_are_cut_as_long_ones_are(blocks, piece):

@@ -92,16 +92,16 @@ def paragraphs(texts: Iterator[str]) -> Iterator[Piece]:
     """What `joined` gives of the lines of a text whose documents end with a blank line, without
     looking at lines as long as documents are short."""
     rest = "\n"  # stands before every document, so that a blank line may be the first
-    for text in texts:
+    for text in itertools.chain(texts, ["\n"]):
         *whole, rest = _BLANK_LINES.split(rest + text)
-        if len(rest) > 2 * PIECE or any(len(document) > PIECE for document in whole):
+        if len(rest) > PIECE or any(len(document) > PIECE for document in whole):
             begun = "\n\n".join([*whole, rest])
             yield from joined(cut_lines(itertools.chain([begun], texts)), blank_line_ends=True)
             return
         if whole:
             yield from _short(whole)
             rest = "\n" + rest
-    yield from _short(_BLANK_LINES.split(rest + "\n"))
+    yield from _short([rest])
 
 
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
