@@ -45,6 +45,7 @@ TERMS = (
     "spec.pods.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution."
     "nodeSelectorTerms"
 )
+SECRET = {"name": "s3", "key": "a"}
 PHASE = GOOD["spec"]["phases"][0]
 
 # Rules that no row of the table breaks.
@@ -84,6 +85,21 @@ MORE: dict[str, dict[str, Any]] = {
     "a pattern to write to": {"spec.data.cache": "pvc://a/*"},
     "threads": {"spec.pods.env": [{"name": "OMP_NUM_THREADS", "value": "1"}]},
     "a variable's name": {"spec.pods.env": [{"name": "1A"}]},
+    "two values of a variable": {
+        "spec.pods.env": [{"name": "A", "value": "", "valueFrom": {"secretKeyRef": SECRET}}]
+    },
+    "a value of nothing": {"spec.pods.env": [{"name": "A", "valueFrom": {}}]},
+    "a secret's key": {
+        "spec.pods.env": [{"name": "A", "valueFrom": {"secretKeyRef": {**SECRET, "key": "..a"}}}]
+    },
+    "a secret of a variable": {
+        "spec.pods.env": [{"name": "A", "valueFrom": {"secretKeyRef": {**SECRET, "name": "S"}}}]
+    },
+    "another source of a value": {
+        "spec.pods.env": [
+            {"name": "A", "valueFrom": {"secretKeyRef": SECRET, "fieldRef": {"fieldPath": "x"}}}
+        ]
+    },
     "no shared memory": {"spec.pods.sharedMemory": "0.0Gi"},
     "a label's key": {"spec.pods.labels": {"a b": "c"}},
     "an annotation's key": {"spec.pods.annotations": {"a b": "c"}},

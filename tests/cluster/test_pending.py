@@ -4,6 +4,7 @@ the cause is gone; or fails in time, if its user set a bound."""
 from __future__ import annotations
 
 import copy
+import json
 import time
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def no_claim(run):
     return "VolumeNotFound", "'models' is not found"
 
 
+def no_secret(run):
+    source = {"secretKeyRef": {"name": "s3", "key": "secret-key"}}
+    run.document["spec"]["pods"]["env"] = [{"name": "AWS_SECRET_ACCESS_KEY", "valueFrom": source}]
+    return "PodConfiguration", 'prepare-0: CreateContainerConfigError: secret "s3" not found'
+
+
 def claim_without_volume(run):
     no_claim(run)
     spec = {
@@ -86,6 +93,7 @@ CAUSES = (
     wrong_image,
     too_large,
     no_claim,
+    no_secret,
     claim_without_volume,
     claim_of_one_node,
     no_quota,
@@ -119,6 +127,24 @@ def test_what_is_missing_may_come_later(run, seen):
     )
     run.site.add_claim("models", run.site.results.parent / "models")
     run.wait(lambda: master_runs(run), 60, "master")
+
+
+def test_a_secret_may_come_later_and_only_its_name_is_told(run, seen):
+    no_secret(run)
+    run.apply()
+    run.wait(
+        lambda: run.condition("Ready").get("reason") == "PodConfiguration", TOLD_SECONDS, "cause"
+    )
+    body = {"metadata": {"name": "s3"}, "stringData": {"secret-key": "very-secret"}}
+    run.site.api.create("secrets", run.site.namespace, body)
+    run.wait(lambda: master_runs(run), 60, "master")
+    master = run.pod("master")["metadata"]["name"]
+    assert run.kubectl("exec", master, "--", "printenv", "AWS_SECRET_ACCESS_KEY") == "very-secret\n"
+    kinds = ("configmaps", "pods", "events", "lmtrainingjobs", "services")
+    told = json.dumps([run.site.api.list(kind, run.site.namespace) for kind in kinds])
+    told += run.kubectl("logs", master)
+    assert "AWS_SECRET_ACCESS_KEY" in told
+    assert "very-secret" not in told
 
 
 def test_a_quota_may_be_raised_later(run, seen):

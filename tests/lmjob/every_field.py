@@ -53,7 +53,11 @@ POD: dict[str, Any] = {
     "annotations": {"example.org/note": "any text: $(X) {{7*7}} é😀\n"},
     "priorityClassName": "high",
     "runtimeClassName": "gvisor",
-    "env": [{"name": "A", "value": "1"}, {"name": "B"}],
+    "env": [
+        {"name": "A", "value": "1"},
+        {"name": "B"},
+        {"name": "C", "valueFrom": {"secretKeyRef": {"name": "s3", "key": "secret-key"}}},
+    ],
 }
 
 

@@ -8,6 +8,7 @@ The variable FAKE holds a JSON object of what this node is to do:
     orphan      start a rank that outlives the launcher
     save        seconds that a graceful end takes
     saves       whether it leaves a checkpoint
+    asked       names of variables; the journal says which of them are set
 """
 
 from __future__ import annotations
@@ -160,7 +161,9 @@ def misbehave(step: int) -> None:
 
 
 def main() -> None:
-    journal("start", others=of_other_attempts(), ready_after=FAKE.get("ready_after", 0))
+    known = [name for name in FAKE.get("asked", ()) if name in os.environ]
+    ready_after = FAKE.get("ready_after", 0)
+    journal("start", others=of_other_attempts(), ready_after=ready_after, known=known)
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGINT, lambda *_: journal("terminal's SIGINT"))
     status, master = listen(), listen()

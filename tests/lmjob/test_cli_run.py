@@ -31,6 +31,7 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.fake: dict[str, Any] = {"folder": str(folder), "steps": 4}
+        self.env: list[dict[str, Any]] = []
         self.spec: dict[str, Any] = {
             "workers": {"replicas": 1},
             "data": {"train": ["pvc://corpus/*.txt"]},
@@ -45,7 +46,8 @@ class Shell:
         return self.folder / "volumes/results/small"
 
     def start(self, *options: str) -> subprocess.Popen[str]:
-        spec = {**self.spec, "pods": {"env": [{"name": "FAKE", "value": json.dumps(self.fake)}]}}
+        fake = {"name": "FAKE", "value": json.dumps(self.fake)}
+        spec = {**self.spec, "pods": {"env": [fake, *self.env]}}
         job = {
             "apiVersion": "lmtraining.dev/v1alpha1",
             "kind": "LMTrainingJob",
@@ -183,6 +185,29 @@ def test_a_claim_without_a_folder_is_named_with_the_way_out(shell):
     assert "volume claim wiki" in text
     assert "--mount wiki=FOLDER" in text
     assert shell.starts() == 0
+
+
+def test_a_secret_is_the_callers_own_variable_and_is_written_nowhere(shell, monkeypatch):
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+        source = {"secretKeyRef": {"name": "s3", "key": name}}
+        shell.env.append({"name": name, "valueFrom": source})
+    shell.fake["asked"] = names
+    text = shell.run(code=65)
+    for name in names:
+        words = f"is not set; in a cluster it is {name} of Secret s3; export {name} before lmjob"
+        assert f"job.yaml: variable {name}: {words} run" in text
+    assert shell.starts() == 0
+    for name in names:
+        monkeypatch.setenv(name, "very-secret")
+    text = shell.run()
+    journal = (shell.folder / "journal.jsonl").read_text()
+    assert journal.count('"known": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]') == 4
+    assert "very-secret" not in text
+    files = [path for path in shell.output.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert not [path for path in files if b"very-secret" in path.read_bytes()]
 
 
 def test_mistakes_of_a_job_are_all_told_and_nothing_is_started(shell):

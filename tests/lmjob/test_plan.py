@@ -8,6 +8,7 @@ import json
 import pytest
 
 from lmjob.api.spec import PodSettings, parse_job
+from lmjob.api.spec.variables import SecretKey
 from lmjob.core.plan import Facts, JobPlan, plan_hash, plan_job
 from lmtrainer.config import config_hash, document, parse
 from lmtrainer.contract.reports import Position
@@ -158,6 +159,27 @@ class TestPods:
         assert {w.env["A"] for w in workers} == {"2"}
         assert plan.stage("prepare").leader.env["A"] == "1"
 
+    def test_a_plan_says_where_a_secret_lies_for_each_role_that_needs_it(self):
+        own, shared = secret("own", "a"), secret("shared", "b")
+        changes = {
+            "spec.pods.env": [{"name": "A", **shared}, {"name": "B", **shared}],
+            "spec.workers.env": [{"name": "A", "value": "literal"}],
+            "spec.evaluate.env": [{"name": "A", **own}],
+        }
+        plan = planned(changes)
+        a, b = SecretKey(name="own", key="a"), SecretKey(name="shared", key="b")
+        assert plan.secrets_of("master") == {"A": b, "B": b}
+        assert plan.secrets_of("worker") == {"B": b}
+        assert plan.secrets_of("evaluate") == {"A": a, "B": b}
+        master, *workers = plan.stage("train").replicas
+        assert dict(master.env) == {}
+        assert [dict(worker.env) for worker in workers] == [{"A": "literal"}] * 3
+        assert planned({**changes, "spec.workers.replicas": 0}).secrets_of("worker") == {}
+
+
+def secret(name: str, key: str) -> dict:
+    return {"valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
+
 
 class TestFrozen:
     @pytest.mark.parametrize("changes", [{}, ON_GPUS, {"spec.phases": TWO_PHASES}])
@@ -167,6 +189,13 @@ class TestFrozen:
         again = parse(JobPlan, plain)
         assert again == plan
         assert plan_hash(again) == plan.plan_hash
+
+    def test_a_plan_of_a_job_without_secrets_is_what_it_was_before_there_were_any(self):
+        plain = document(planned())
+        assert "secrets" not in plain
+        assert parse(JobPlan, plain).secrets is None
+        named = planned({"spec.pods.env": [{"name": "A", **secret("s3", "a")}]})
+        assert parse(JobPlan, json.loads(json.dumps(document(named)))) == named
 
     def test_equal_jobs_have_equal_plans_and_others_do_not(self):
         assert planned() == planned()

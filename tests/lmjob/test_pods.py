@@ -147,6 +147,52 @@ class TestVariables:
         (message,) = of_pods(env=[{"name": "A"}, {"name": "B"}, {"name": "A"}])
         assert message == 'spec.pods.env[2].name: is used twice (got "A"); remove one'
 
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            ({}, ".secretKeyRef: required; give secretKeyRef: entry of a Secret"),
+            ({"secretKeyRef": {"name": "s3"}}, ".secretKeyRef.key: required; give key: key in the"),
+            (
+                {"secretKeyRef": {"name": "S3", "key": "a"}},
+                ".secretKeyRef.name: must be lower-case",
+            ),
+            (
+                {"secretKeyRef": {"name": "s3", "key": "a", "optional": True}},
+                ".secretKeyRef.optional: cannot be set; a pod waits for its Secret; the job says",
+            ),
+            (
+                {"fieldRef": {"fieldPath": "x"}, "secretKeyRef": {"name": "s3", "key": "a"}},
+                ".fieldRef: cannot be set; give a value, or secretKeyRef",
+            ),
+        ],
+    )
+    def test_the_only_source_of_a_value_is_an_entry_of_a_secret(self, source, message):
+        (found,) = of_pods(env=[{"name": "A", "valueFrom": source}])
+        assert found.startswith(f"spec.pods.env[0].valueFrom{message}")
+
+    @pytest.mark.parametrize("key", ["a", "AWS_SECRET_ACCESS_KEY", ".netrc", "a..b", "x" * 253])
+    def test_keys_of_secrets_are_those_of_kubernetes(self, key):
+        source = {"secretKeyRef": {"name": "s3", "key": key}}
+        assert of_pods(env=[{"name": "A", "valueFrom": source}]) == []
+
+    @pytest.mark.parametrize("key", ["", ".", "..", "..a", "a/b", "a b", "é", "a\n", "x" * 254])
+    def test_other_keys_are_refused(self, key):
+        source = {"secretKeyRef": {"name": "s3", "key": key}}
+        (found,) = of_pods(env=[{"name": "A", "valueFrom": source}])
+        assert ".secretKeyRef.key: is not a key of a Secret, such as access-key" in found
+
+    @pytest.mark.parametrize("value", ["x", ""])
+    def test_a_variable_has_one_value(self, value):
+        source = {"secretKeyRef": {"name": "s3", "key": "a"}}
+        (found,) = of_pods(env=[{"name": "A", "value": value, "valueFrom": source}])
+        rule = "cannot be given beside a value (got an object); remove either"
+        assert found == f"spec.pods.env[0].valueFrom: {rule}"
+
+    def test_code_is_loaded_out_of_no_secret_either(self):
+        source = {"secretKeyRef": {"name": "s3", "key": "a"}}
+        (found,) = of_pods(env=[{"name": "LD_PRELOAD", "valueFrom": source}])
+        assert "is not allowed" in found
+
 
 class TestLabels:
     @pytest.mark.parametrize("key", ["a", "example.org/a", "A_b.c-d", "kueue.x-k8s.io/queue-name"])

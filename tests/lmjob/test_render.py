@@ -185,6 +185,23 @@ def test_a_users_variables_are_set_and_win_over_places_of_caches():
     assert env_of(pods_of(plan)["worker-0"])["HF_HOME"] == "/mnt/claims/hf"
 
 
+def test_a_secret_is_named_in_the_pods_of_its_roles_and_nowhere_read():
+    source = {"secretKeyRef": {"name": "s3", "key": "secret-key"}}
+    changes = {
+        "spec.pods.env": [{"name": "AWS_SECRET_ACCESS_KEY", "valueFrom": source}],
+        "spec.workers.env": [{"name": "HF_HOME", "valueFrom": source}],
+        "spec.evaluate.env": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "$(x)"}],
+    }
+    found = pods_of(plan_with(changes))
+    for key in ("prepare-0", "master-0", "worker-0", "worker-1"):
+        variables = container_of(found[key])["env"]
+        assert variables.count({"name": "AWS_SECRET_ACCESS_KEY", "valueFrom": source}) == 1
+        names = [variable["name"] for variable in variables]
+        assert len(set(names)) == len(names)
+    assert {"name": "HF_HOME", "valueFrom": source} in container_of(found["worker-0"])["env"]
+    assert env_of(found["evaluate-0"])["AWS_SECRET_ACCESS_KEY"] == "$$(x)"
+
+
 @pytest.mark.parametrize(
     ("key", "writable"),
     [

@@ -12,6 +12,7 @@ from lmjob.render import NotAllowedError, config_map, service
 from lmjob.render.allowed import check
 from tests.lmjob.test_render import plan_with, pods_of
 
+SECRET = {"secretKeyRef": {"name": "x", "key": "y"}}
 SPEC = "spec.containers[0]"
 
 
@@ -76,6 +77,10 @@ def put(found: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         (f"{SPEC}.envFrom", [{"secretRef": {"name": "x"}}]),
         (f"{SPEC}.env[0]", {"name": "X", "value": "$$$(HF_TOKEN)"}),
         (f"{SPEC}.env[0]", {"name": "X", "valueFrom": {"secretKeyRef": {}}}),
+        (f"{SPEC}.env[0]", {"name": "X", "value": "x", "valueFrom": SECRET}),
+        (f"{SPEC}.env[0]", {"name": "X", "valueFrom": {**SECRET, "fieldRef": {}}}),
+        (f"{SPEC}.env[0]", {"name": "LD_PRELOAD", "valueFrom": SECRET}),
+        (f"{SPEC}.env[0]", {"name": "X"}),
         (f"{SPEC}.env[0]", {"name": "LD_PRELOAD", "value": "/x.so"}),
         (f"{SPEC}.env[0]", {"name": "", "value": "x"}),
         (f"{SPEC}.volumeMounts[0]", {"name": "tmp", "mountPath": "/mnt/claims/.."}),

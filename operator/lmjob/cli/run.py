@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import shlex
 import uuid
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,8 @@ from lmjob.local.machine import machine_facts
 from lmjob.local.result import result_lines
 from lmjob.local.run import run_job
 from lmjob.local.store import StateError, Stored, locked
+from lmjob.local.surroundings import unset_secrets
+from lmtrainer.config import MistakesError
 from lmtrainer.contract.exits import ExitType
 
 HELP = "carry a job out on this machine"
@@ -91,6 +94,9 @@ def _request(file: str, mounts: list[str]) -> _Request:
     body = read_document(file)
     job = parse_job(body)
     plan = plan_job(job, uid=str(uuid.uuid4()), facts=machine_facts())
+    unset = tuple(unset_secrets(plan, os.environ))
+    if unset:
+        raise MistakesError(unset)
     claims = claim_folders(plan.run, folders)
     options = [word for mount in mounts for word in ("--mount", mount)]
     return _Request(

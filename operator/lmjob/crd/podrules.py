@@ -11,7 +11,7 @@ from lmjob.api.spec.pods import UNSAFE_ANNOTATIONS, PodSettings, Toleration
 from lmjob.api.spec.quantities import Quantity
 from lmjob.api.spec.resources import BYTE_RESOURCES, GPU, OWN_RESOURCES, Resources
 from lmjob.api.spec.syntax import KEY_WAY_OUT, LABEL_KEY, LABEL_KEY_HELP
-from lmjob.api.spec.variables import THREAD_NAMES, EnvVar
+from lmjob.api.spec.variables import THREAD_NAMES, EnvVar, SecretKey, ValueSource
 from lmjob.crd.cel import Cel, all_of, any_of, literal, matches, said, told
 from lmjob.crd.patterns import re2
 from lmtrainer.contract.environment import (
@@ -53,14 +53,20 @@ def _own_keys() -> tuple[Cel, ...]:
 
 
 def _variable() -> tuple[Cel, ...]:
-    starts = "^(" + "|".join(RESERVED_PREFIXES) + ")"
-    names = literal(sorted(RESERVED_NAMES))
+    names = sorted(n for n in RESERVED_NAMES if not n.startswith(RESERVED_PREFIXES))
+    reserved = f"^({'|'.join(RESERVED_PREFIXES)}|({'|'.join(names)})$)"
     forbidden = "^(" + "|".join(FORBIDDEN_PREFIXES) + ")"
     return (
-        _told_name("RANK", f"!(self in {names}) && !{matches('self', starts)}"),
+        _told_name("RANK", f"!{matches('self', reserved)}"),
         _told_name("LD_PRELOAD", f"!{matches('self', forbidden)}"),
         _told_name(THREAD_NAMES[0], f"!(self in {literal(THREAD_NAMES)})"),
     )
+
+
+def _one_value() -> Cel:
+    source = ValueSource(secret_key_ref=SecretKey(name="a", key="a"))
+    both = EnvVar(name="A", value="", value_from=source)
+    return told("!has(self.value) || !has(self.valueFrom)", both.mistakes())
 
 
 def _told_name(name: str, rule: str) -> Cel:
@@ -147,6 +153,7 @@ _ZERO = r"^[+]?(0+([.]0*)?|[.]0+)([a-zA-Z].*)?$"
 
 OBJECT_RULES: Mapping[type, tuple[Cel, ...]] = MappingProxyType(
     {
+        EnvVar: (_one_value(),),
         Toleration: _toleration(),
         Requirement: _requirement(),
         Resources: _requests(),

@@ -23,10 +23,11 @@ from lmjob.local.devices import VISIBLE, visible_devices
 from lmjob.local.node import Node
 from lmjob.local.nodefiles import CONFIG_FILE, TERMINATION_FILE, node_folders, node_name
 from lmjob.local.store import Stored, state_folder, write
+from lmjob.local.surroundings import surroundings
 from lmjob.reconcile import Recalled
 from lmtrainer.config import document
 from lmtrainer.contract.arguments import launch_arguments
-from lmtrainer.contract.environment import DIE_WITH_PARENT, RESERVED_NAMES, RESERVED_PREFIXES
+from lmtrainer.contract.environment import DIE_WITH_PARENT
 from lmtrainer.contract.reports import Progress
 
 PROGRAM = (sys.executable, "-P", "-m", "lmtrainer")
@@ -134,7 +135,7 @@ class LocalBackend:
         node = node_environment(plan, stage, replica, memory.attempt, place)
         devices = visible_devices(plan, stage, replica, os.environ.get(VISIBLE))
         own = {DIE_WITH_PARENT: "1", VISIBLE: devices}
-        env = {**_surroundings(), **variables(replica, node), **own}
+        env = {**surroundings(os.environ), **variables(replica, node), **own}
         argv = (*self._program, *launch_arguments(stage.name, str(folder / CONFIG_FILE)))
         config = json.dumps(document(plan.run), indent=1) + "\n"
         return Node.start(folder, argv, env, config, time.time())
@@ -155,12 +156,3 @@ class LocalBackend:
 
     def _node(self, attempt: int, key: ReplicaKey) -> Node | None:
         return next((n for n in self._nodes if (n.attempt, n.key) == (attempt, key)), None)
-
-
-def _surroundings() -> dict[str, str]:
-    """This process's environment without anything that would reach into the group of the job."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in RESERVED_NAMES and not name.startswith(RESERVED_PREFIXES)
-    }

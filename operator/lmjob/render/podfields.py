@@ -103,8 +103,9 @@ VARIABLE = fields(
             lambda name: bool(name) and not name.startswith(FORBIDDEN_PREFIXES),
             "changes what code every process of the pod loads",
         ),
-        "value": LITERAL,
-    }
+    },
+    {"value": LITERAL, "valueFrom": fields({"secretKeyRef": fields({"name": text, "key": text})})},
+    one_of=("value", "valueFrom"),
 )
 CONTAINER = fields(
     {

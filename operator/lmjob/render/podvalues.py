@@ -63,6 +63,9 @@ def pod_values(
         "image": plan.image,
         "arguments": _arguments(stage),
         "variables": _variables(plan, stage, replica, attempt, mounts),
+        "secrets": [
+            (name, entry.name, entry.key) for name, entry in plan.secrets_of(replica.role).items()
+        ],
         "claims": [dataclasses.astuple(mount) for mount in mounts],
         "config_map": names.plan_name(plan.job.name, plan.job.uid),
         "config_file": volumes.CONFIG_FILE,
@@ -129,4 +132,7 @@ def _variables(
         claims={mount.claim: mount.folder for mount in mounts},
     )
     told = variables(replica, node_environment(plan, stage, replica, attempt, place))
-    return [(name, literal(value)) for name, value in {**SCRATCH, **told}.items()]
+    secret = plan.secrets_of(replica.role)
+    return [
+        (name, literal(value)) for name, value in {**SCRATCH, **told}.items() if name not in secret
+    ]

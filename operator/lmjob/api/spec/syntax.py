@@ -18,6 +18,9 @@ _WORD = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = rf"(?=.{{1,253}}\Z){_WORD}(\.{_WORD})*"
 SUBDOMAIN_HELP = "must be lower-case letters, digits, '-' and '.', such as my-name"
 
+SECRET_KEY = r"(?=.{1,253}\Z)\.?[-_A-Za-z0-9][-._A-Za-z0-9]*"
+SECRET_KEY_HELP = "is not a key of a Secret, such as access-key"
+
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 NAMESPACE_HELP = "must be at most 63 lower-case letters, digits and '-'"
 

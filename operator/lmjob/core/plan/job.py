@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from lmjob.api.names import ROLES
 from lmjob.api.spec import CommandSpec, Job, JobSpec, PodSettings, Spec, pod_of, processes_of
-from lmjob.api.spec.variables import as_mapping
+from lmjob.api.spec.variables import SecretKey, literals, secrets
 from lmjob.core.plan.facts import Facts
 from lmjob.core.plan.resources import precision, threads
 from lmjob.core.plan.shapes import JobIdentity, JobPlan, ReplicaPlan, Role, StagePlan
@@ -26,6 +26,7 @@ def plan_job(job: Job, *, uid: str, facts: Facts) -> JobPlan:
         run=_run(spec, threads(spec, facts)),
         stages=_stages(spec),
         pods=_pods(spec),
+        secrets=_secrets(spec) or None,
         startup_seconds=_seconds(spec.startup.timeout_seconds),
         max_restarts=spec.failure_policy.max_restarts,
         grace_seconds=float(spec.termination_grace_period_seconds),
@@ -80,7 +81,7 @@ def _replica(spec: Spec, role: Role, index: int, node_rank: int) -> ReplicaPlan:
         index=index,
         node_rank=node_rank,
         processes=processes_of(spec, role),
-        env=as_mapping(pod_of(spec, role).env),
+        env=literals(pod_of(spec, role).env),
     )
 
 
@@ -97,9 +98,18 @@ def _seconds(whole: int | None) -> float | None:
 
 def _pods(spec: Spec) -> Mapping[str, PodSettings]:
     """The pods of every role that the job has; variables stand with the replicas."""
+    return MappingProxyType({role: _settings(spec, role) for role in _roles(spec)})
+
+
+def _secrets(spec: Spec) -> Mapping[str, Mapping[str, SecretKey]]:
+    """The roles that have variables out of Secrets, with these."""
+    found = {role: secrets(pod_of(spec, role).env) for role in _roles(spec)}
+    return MappingProxyType({role: entries for role, entries in found.items() if entries})
+
+
+def _roles(spec: Spec) -> Iterable[Role]:
     has = spec.blocks.keys() - (set() if spec.workers.replicas else {"worker"})
-    roles = [role for role in ROLES if role in has]
-    return MappingProxyType({role: _settings(spec, role) for role in roles})
+    return (role for role in ROLES if role in has)
 
 
 def _settings(spec: Spec, role: Role) -> PodSettings:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from lmjob.api.names import Role as Role
 from lmjob.api.spec.pods import PodSettings
+from lmjob.api.spec.variables import SecretKey
 from lmtrainer.config import CommandConfig, ResolvedRun, config_hash
 from lmtrainer.config.schema import setting
 from lmtrainer.contract.arguments import Stage
@@ -90,6 +91,8 @@ class JobPlan:
     )
     """Once for each role and not for each replica: a plan of 4096 workers must still fit into one
     object of Kubernetes."""
+    secrets: Mapping[str, Mapping[str, SecretKey]] | None = None
+    """role -> variable -> where the kubelet finds its value; None: no role has any."""
     startup_seconds: float | None = None
     """Within which a group must form; None: it may wait for ever for nodes and images."""
     max_restarts: int
@@ -101,6 +104,10 @@ class JobPlan:
     def config_hash(self) -> str:
         """Of the run, frozen with it: what a completion record must carry."""
         return config_hash(self.run)
+
+    def secrets_of(self, role: Role) -> Mapping[str, SecretKey]:
+        """The variables of a role's pods that come out of a Secret."""
+        return (self.secrets or {}).get(role, {})
 
     def stage(self, name: Stage) -> StagePlan:
         return next(stage for stage in self.stages if stage.name == name)
