@@ -63,6 +63,7 @@ class Setting:
 def main(setting: Setting, *, rounds: int, steps: int, threads: int) -> dict[str, object]:
     """Run the benchmark, print and return the result. AssertionError if the maths differs."""
     torch.set_num_threads(threads)
+    assert steps > WARM_UP, f"--steps: give more than the {WARM_UP} that are not measured"
     with tempfile.TemporaryDirectory() as folder:
         bench = _Bench(Path(folder), setting, steps)
         difference = bench.compare_losses()
