@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from lmtrainer.contract.output import CHECKPOINTS as FOLDER
 from lmtrainer.contract.reports import Position
 
-FOLDER = "checkpoints"
-"""Of all checkpoints of a run, in its output folder."""
+__all__ = ["FOLDER", "candidates", "epoch_name", "folder_name", "position_of", "set_aside"]
 
 _NAME = re.compile(
     r"(?P<index>0|[1-9]\d{0,5})-(?P<phase>[a-z0-9][-a-z0-9]*)-step-(?P<step>\d{8}|[1-9]\d{8,11})",

@@ -8,6 +8,9 @@ RUN_FILE = "run.json"
 MODEL_FOLDER = "model"
 """The trained model with its tokenizer, in the output folder."""
 
+CHECKPOINTS = "checkpoints"
+"""Folder of all checkpoints of a run, in its output folder."""
+
 CONFIGURATION_FILE = "configuration.json"
 """The whole configuration, resolved: `lmtrainer run` takes it."""
 

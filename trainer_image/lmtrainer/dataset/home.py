@@ -53,6 +53,13 @@ def write_pointer(output: Path, pointer: Pointer) -> None:
     replace(output / POINTER_FILE, json.dumps(document(pointer), indent=1))
 
 
+def pointer_before(output: Path) -> Pointer | None:
+    """What was prepared for this folder before, if anything."""
+    with contextlib.suppress(UserError):
+        return read_pointer(output)
+    return None
+
+
 def read_pointer(output: Path) -> Pointer:
     """UserError if nothing was prepared here."""
     try:

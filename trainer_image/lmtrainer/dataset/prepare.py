@@ -33,6 +33,7 @@ from lmtrainer.dataset.home import (
     Pointer,
     alone,
     home_of,
+    pointer_before,
     read_pointer,
     write_pointer,
 )
@@ -84,15 +85,20 @@ def prepare(
     claims: Mapping[str, str],
     progress: Progress = lambda activity, done, total: None,
     tell: Callable[[str], None] = lambda line: None,
+    before_change: Callable[[], None] = lambda: None,
 ) -> Prepared:
     """Prepare what a resolved configuration asks for, or find that it is there.
 
     `output` is the run's folder, which nobody else writes to. Raises UserError for text that is
     missing, not readable or too little, and for a tokenizer that does not fit the objective. `tell`
-    hears of text that is not trained on.
+    hears of text that is not trained on; `before_change` may refuse that another dataset takes the
+    place of the one that the folder has.
     """
     inputs = find_inputs(run, claims, progress)
     mark = fingerprint_of(inputs)
+    before = pointer_before(output)
+    if before is not None and before.fingerprint != mark:
+        before_change()
     make_folder(output)
     home = home_of(run, output, claims, mark)
     with contextlib.ExitStack() as stack:
@@ -107,6 +113,8 @@ def prepare(
         if home != output:
             _copy_tokenizer(home, output)
     sha256 = sha256_of(home / DATASET / MANIFEST_FILE)
+    if before is not None and before.manifest_sha256 != sha256:
+        before_change()
     write_pointer(output, Pointer(fingerprint=mark, manifest_sha256=sha256))
     prepared = open_prepared(run, output, claims)
     _check_enough(prepared, run)

@@ -34,7 +34,7 @@ MAX_DIFFERENCES = 20
 _HARMLESS = frozenset({LOCK_FILE, "lost+found"})
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CHOOSE = "choose another output.to"
-_WAYS_OUT = f"{_CHOOSE}, or set checkpoint.resume to never to start afresh beside it"
+WAYS_OUT = f"{_CHOOSE}, or set checkpoint.resume to never to start afresh beside it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ def check_owner(folder: Path, found: RunIdentity, run: Work) -> None:
         fields = "; ".join(_differing(found.identity, identity(run))) or "its hash"
         raise UserError(
             f"output.to: {folder} holds another run (job {found.job_uid}) with another "
-            f"configuration: {fields}; {_WAYS_OUT}"
+            f"configuration: {fields}; {WAYS_OUT}"
         )
 
 

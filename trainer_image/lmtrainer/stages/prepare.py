@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+from lmtrainer.contract.output import CHECKPOINTS, MODEL_FOLDER
 from lmtrainer.contract.reports import Progress
 from lmtrainer.dataset import prepare
+from lmtrainer.faults import UserError
+from lmtrainer.output.identity import WAYS_OUT
 from lmtrainer.stage import StageContext
 from lmtrainer.stages.ends import claim_output, leave_record
 
@@ -22,8 +26,18 @@ def run(context: StageContext) -> None:
             context.node.claims,
             _Progress(context),
             lambda line: print(line, flush=True),
+            lambda: _refuse_if_trained(held.folder),
         )
         leave_record(context, held, prepared.manifest_sha256)
+
+
+def _refuse_if_trained(output: Path) -> None:
+    """Training may not go on with another text as if it were the same."""
+    if any((output / CHECKPOINTS).glob("[!.]*")) or (output / MODEL_FOLDER).exists():
+        raise UserError(
+            "data: the text or the tokenizer has changed since "
+            f"{output} was trained on it; change it back, {WAYS_OUT}"
+        )
 
 
 class _Progress:
