@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 PROJECTS := pyproject.toml constraints.txt operator/pyproject.toml trainer_image/pyproject.toml
 
-.PHONY: help demo test test-fast verify format crd bench bench-operator clean
+.PHONY: help demo test test-fast chaos verify format crd bench bench-operator clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: $(VENV)/test.installed  ## every test; with KUBECONFIG those of the cluste
 
 test-fast: $(VENV)/test.installed  ## the tests that start no trainer
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "not slow and not demo and not cluster"
+
+chaos: $(VENV)/test.installed  ## faults of saving and going on, at every place where they can strike
+	LMJOB_CHAOS=full $(BIN)/pytest --numprocesses 2 --dist loadgroup -m chaos
 
 verify: $(VENV)/verify.installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -7,7 +7,6 @@ among them.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,8 @@ from tests.cluster.harness.judge import judge
 from tests.cluster.harness.operators import Starter
 from tests.cluster.harness.scenarios import SCENARIOS, Scenario
 from tests.cluster.harness.scene import Lab, scene
+from tests.faultpoints import ALL
 
-FULL = os.environ.get("LMJOB_CHAOS", "") == "full"
 SAMPLE = 8
 """Points of a scenario without LMJOB_CHAOS=full."""
 REACHED = 0.7
@@ -92,7 +91,8 @@ def undisturbed(theatre: Stage, pool: ThreadPoolExecutor) -> Mapping[str, tuple[
     }
 
 
-@pytest.mark.timeout(1800 if FULL else 300)
+@pytest.mark.chaos
+@pytest.mark.timeout(1800 if ALL else 300)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_an_operator_may_be_killed_at_any_write(
     theatre: Stage, pool: ThreadPoolExecutor, undisturbed: Any, scenario: Scenario
@@ -110,7 +110,7 @@ def test_an_operator_may_be_killed_at_any_write(
 def sample(writes: int) -> list[Point]:
     """All points, or some: evenly over the run, before and after in turn."""
     points = [Point(number, when) for number in range(1, writes + 1) for when in WHENS]
-    if FULL or len(points) <= SAMPLE:
+    if ALL or len(points) <= SAMPLE:
         return points
     last = len(points) - 1
     places = sorted({round(step * last / (SAMPLE - 1)) for step in range(SAMPLE)})

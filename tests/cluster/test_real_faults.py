@@ -14,7 +14,7 @@ from tests.cluster.real.recovery import recovery
 from tests.cluster.real.run import Run
 
 STRIKE_AT = range(int(0.3 * STEPS), int(0.6 * STEPS) + 1)
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))

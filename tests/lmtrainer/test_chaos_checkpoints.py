@@ -19,6 +19,9 @@ from lmtrainer.checkpoint import Checkpoint, Snapshot, load, newest, save
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.durable import LEFTOVER
 from lmtrainer.faults import exit_type
+from tests.faultpoints import ALL
+
+pytestmark = pytest.mark.chaos
 
 Make = Callable[..., Snapshot]
 
@@ -57,15 +60,33 @@ def test_killed_at_every_call_of_a_save(
 ) -> None:
     for step in (1, 2):
         save(tmp_path / "start" / "checkpoints", make_snapshot(step), keep=2, fence=unfenced)
-    script = Path(__file__).with_name("die_while_saving.py")
-    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=120)
-    wrecks = sorted(int(name) for name in names(tmp_path) if name.isdigit())
+    wrecks = wrecks_of(tmp_path, stride=1)
     steps = [assert_whole(tmp_path / str(k), config_hash, (2, 3)) for k in wrecks]
     assert len(wrecks) > 40, "there are that many calls in a save"
     assert steps == sorted(steps), "once the new one is there it stays"
     assert {2, 3} == set(steps)
     again = save(tmp_path / "1", make_snapshot(3, attempt=3), keep=2, fence=unfenced)
     assert load(again).state.attempt == 3
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_of_two_ranks_killed_while_they_save_in_parts(
+    tmp_path: Path, make_snapshot: Make, config_hash: str, rank: int
+) -> None:
+    for step in (1, 2):
+        save(tmp_path / "start" / "checkpoints", make_snapshot(step), keep=2, fence=unfenced)
+    wrecks = wrecks_of(tmp_path, 1 if ALL else 9, str(rank))
+    assert len(wrecks) > (20 if ALL else 2), "there are that many calls in a save"
+    for k in wrecks:
+        assert_whole(tmp_path / str(k), config_hash, (2, 3))
+
+
+def wrecks_of(folder: Path, stride: int, *rank: str) -> list[int]:
+    """The numbers of the calls at which a save was killed: see `die_while_saving`."""
+    script = Path(__file__).with_name("die_while_saving.py")
+    command = [sys.executable, str(script), str(folder), str(stride), *rank]
+    subprocess.run(command, check=True, timeout=240)
+    return sorted(int(name) for name in names(folder) if name.isdigit())
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, k: int, code: int) -> None:

@@ -17,6 +17,8 @@ from lmtrainer.config import fingerprint
 from lmtrainer.durable import measure
 from lmtrainer.faults import UserError
 
+pytestmark = pytest.mark.chaos
+
 Make = Callable[..., Snapshot]
 Damage = Callable[[Path], object]
 

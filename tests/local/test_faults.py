@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from tests.local.jobs import EVERY, STEPS, kill, read_metrics
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 
 def assert_as_undisturbed(job, undisturbed, watched):
