@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import sys
 import pytest
 
 from lmtrainer.compat.mapping import COMMANDS
-from tests.lmtrainer.compat.fakes import note, run_of, taken, told
+from lmtrainer.compat.translation import PrintStep
+from tests.lmtrainer.compat.fakes import BERT, Drawer, changed, note, run_of, taken, told
 from tests.lmtrainer.compat.lines import LINES, words_of
 
 
@@ -130,3 +132,22 @@ def test_the_table_of_every_script_has_a_word_for_each_flag() -> None:
 def test_translating_needs_neither_torch_nor_transformers() -> None:
     code = "import lmtrainer.compat, sys; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("script", ["trainer.py", "test.py", "export_model.py"])
+def test_whatever_script_prints_its_settings_runs_nothing(script: str) -> None:
+    (step,) = taken(f"{script} --print_config").steps
+    assert isinstance(step, PrintStep)
+    assert "max_epochs: null" in step.text
+
+
+def test_a_file_of_flags_that_holds_null_for_a_required_one_does_not_give_it() -> None:
+    files = Drawer({"flags.json": json.dumps({"train_dir": None, "output_file": "v.json"})})
+    assert told("thai:train_tokenizer.py flags.json", files) == ["--train_dir: required; text"]
+
+
+def test_a_size_of_the_wrong_kind_in_a_model_file_is_told_and_breaks_nothing() -> None:
+    plain = changed(BERT, model_type="roberta", max_position_embeddings="many")
+    files = Drawer({"/output/bert/tokens/config.json": json.dumps(plain)})
+    (wrong,) = told(LINES["tutorial"], files)
+    assert "maxPositions: must be an integer" in wrong

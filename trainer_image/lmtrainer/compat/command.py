@@ -18,6 +18,9 @@ class Request:
     group: Group
 
 
+Translate = Callable[[Values, Said, Request], tuple[Step, ...]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """One script of a kit."""
@@ -25,7 +28,7 @@ class Command:
     kit: str
     script: str
     flags: Mapping[str, Flag]
-    translate: Callable[[Values, Said, Request], tuple[Step, ...]]
+    translate: Translate
     help: str
     nested: bool = False
     """Its flags have dots, and its configuration files are nested (--config, --trainer.x)."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lmtrainer.compat.flags import Flag, Said, Values, read_flags, table
+from lmtrainer.compat.flags import Said, Values, ignored, read_flags, renamed, table
 from lmtrainer.compat.translation import Group, Note
 from lmtrainer.config.mistakes import Mistake, MistakesError
 
@@ -21,28 +21,31 @@ _LAUNCHERS = ("torch.distributed.launch", "torch.distributed.run")
 _PYTHON_SWITCHES = ("-u", "-O", "-B", "-P", "-E", "-s", "-I")
 
 
-def _same(name: str, text: str) -> Flag:
-    return Flag(name=name, kind="text", text=text)
-
-
 LAUNCHER = table(
     (
-        _same("nproc_per_node", "ranks of this node"),
-        _same("nnodes", "nodes of the group"),
-        _same("node_rank", "this node"),
-        _same("master_addr", "where node 0 is found"),
-        _same("master_port", "its port"),
-        Flag(
-            name="use_env", kind="switch", fate="ignored", text="ranks always hear by environment"
+        renamed("nproc_per_node", "text", "ranks of this node"),
+        renamed("nnodes", "text", "nodes of the group"),
+        renamed("node_rank", "text", "this node"),
+        renamed("master_addr", "text", "where node 0 is found"),
+        renamed("master_port", "text", "its port"),
+        *ignored("ranks always hear by environment", "use_env", kind="switch"),
+        *ignored("one node takes a free port", "standalone", kind="switch"),
+        *ignored(
+            "our own launcher forms the group",
+            "rdzv_backend",
+            "rdzv_endpoint",
+            "rdzv_id",
+            "rdzv_conf",
+            "max_restarts",
         ),
-        Flag(name="standalone", kind="switch", fate="ignored", text="one node takes a free port"),
-        *(
-            Flag(name=name, kind="text", fate="ignored", text="our own launcher forms the group")
-            for name in ("rdzv_backend", "rdzv_endpoint", "rdzv_id", "rdzv_conf", "max_restarts")
-        ),
-        *(
-            Flag(name=name, kind="text", fate="ignored", text="our own launcher watches the ranks")
-            for name in ("monitor_interval", "start_method", "role", "log_dir", "tee", "redirects")
+        *ignored(
+            "our own launcher watches the ranks",
+            "monitor_interval",
+            "start_method",
+            "role",
+            "log_dir",
+            "tee",
+            "redirects",
         ),
     )
 )

@@ -53,6 +53,15 @@ def mapping_of(path: str, files: Files) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
+def json_at(place: str, name: str, files: Files) -> dict[str, Any] | None:
+    """The JSON file `place`, or the one called `name` in the folder `place`; None if neither is
+    there."""
+    for path in (place, f"{place.rstrip('/')}/{name}"):
+        if path.endswith(".json") and files.read(path) is not None:
+            return mapping_of(path, files)
+    return None
+
+
 def yaml_of(plain: Mapping[str, Any]) -> str:
     """The YAML of a plain mapping, in its order."""
     return str(yaml.safe_dump(dict(plain), sort_keys=False, allow_unicode=True))

@@ -64,6 +64,16 @@ class Values:
         )
 
 
+def renamed(name: str, kind: Kind, to: str, default: object = None) -> Flag:
+    """A flag that a field of ours says, too."""
+    return Flag(name=name, kind=kind, default=default, text=to)
+
+
+def ignored(why: str, *names: str, kind: Kind = "text") -> tuple[Flag, ...]:
+    """Flags that nothing here needs, for one reason."""
+    return tuple(Flag(name=name, kind=kind, fate="ignored", text=why) for name in names)
+
+
 def table(*groups: Iterable[Flag]) -> dict[str, Flag]:
     """Flags by name; a later group replaces flags of an earlier one."""
     return {flag.name: flag for group in groups for flag in group}
@@ -86,7 +96,7 @@ def read_values(
         if name in flags:
             values[name] = _read(flags[name], raw, mistakes)
     for name, flag in flags.items():
-        if flag.required and values[name] is None and name not in written:
+        if flag.required and written.get(name) is None:
             mistakes.append(Mistake(f"--{name}", "", "required", flag.text))
     if mistakes:
         raise MistakesError(mistakes)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from lmtrainer.config.mistakes import Mistake, close_word, show
+from lmtrainer.config.mistakes import Mistake, meant, show
 
 PODS: Mapping[str, int] = MappingProxyType({f"pod{n}": n for n in (4, 8, 16, 32, 64)})
 """Pod type -> IPUs."""
 
-Shape = Literal["int", "float", "bool", "text", "ints", "floats"]
+Shape = Literal["int", "bool", "text", "ints", "floats"]
 """ints: a list of whole numbers; floats: a number, or a list of them."""
 
 FIELDS: Mapping[str, Shape] = MappingProxyType(
@@ -55,6 +55,15 @@ NOT_MEANT_HERE = (
 
 SPARING = ("optimizer_state_offchip", "replicated_tensor_sharding")
 """Fields that keep moments elsewhere: here each process then holds a part of them."""
+
+_FORMS: Mapping[Shape, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "of type int"),
+    "bool": ((bool,), "of type bool"),
+    "text": ((str,), "of type text"),
+    "ints": ((int,), "a list such as [1 3 4 4]"),
+    "floats": ((int, float), "a number or a list of them"),
+}
+"""Types of the items of a shape, and what a message calls it."""
 
 _KEPT = frozenset({"optimum_version", "transformers_version", "name_or_path", "_name_or_path"})
 _PUBLISHED_STAGES = 4
@@ -142,9 +151,8 @@ def resolve(
             continue
         place = f"{'--ipu_config_overrides' if key in overrides else where}: {key}"
         if key not in FIELDS:
-            near = close_word(key, FIELDS)
-            way_out = f"did you mean {near}?" if near else f"known: {', '.join(FIELDS)}"
-            mistakes.append(Mistake(place, show(raw), "unknown key of a profile", way_out))
+            rule = "unknown key of a profile"
+            mistakes.append(Mistake(place, show(raw), rule, meant(key, FIELDS)))
             continue
         value = _for_pod(raw, pod, place, mistakes)
         if value is not None:
@@ -169,8 +177,7 @@ def _for_pod(raw: Any, pod: str, place: str, mistakes: list[Mistake]) -> Any:
         return raw
     wrong = [key for key in raw if key not in PODS and key != "default"]
     for key in wrong:
-        near = close_word(key, PODS)
-        way_out = f"did you mean {near}?" if near else f"known: {', '.join(PODS)}, default"
+        way_out = meant(key, PODS, f"known: {', '.join(PODS)}, default")
         mistakes.append(Mistake(place, show(key), "is no pod type", way_out))
     if pod not in raw and "default" not in raw:
         rule = f"has no value for {pod}, and no default"
@@ -180,17 +187,12 @@ def _for_pod(raw: Any, pod: str, place: str, mistakes: list[Mistake]) -> Any:
 
 def _checked(key: str, value: Any, place: str, mistakes: list[Mistake]) -> Any:
     shape = FIELDS[key]
-    numbers = value if isinstance(value, list) else [value]
-    if shape == "ints" and not isinstance(value, list):
-        numbers = [None]
-    wanted: tuple[type, ...] = {"bool": (bool,), "text": (str,)}.get(shape, (int,))
-    if shape in ("floats", "float"):
-        wanted = (int, float)
-    listed = isinstance(value, list) and shape not in ("ints", "floats")
-    if listed or not all(type(number) in wanted for number in numbers):
-        words = {"ints": "a list such as [1 3 4 4]", "floats": "a number or a list of them"}
-        rule = f"must be {words.get(shape, f'of type {shape}')}"
-        mistakes.append(Mistake(place, show(value), rule))
+    listed = isinstance(value, list)
+    form_fits = listed if shape == "ints" else not listed or shape == "floats"
+    types, words = _FORMS[shape]
+    items = value if listed else [value]
+    if not form_fits or not all(type(item) in types for item in items):
+        mistakes.append(Mistake(place, show(value), f"must be {words}"))
     return value
 
 

@@ -17,9 +17,8 @@ from lmtrainer.compat.flags import Said, Values
 from lmtrainer.compat.ipu_system import numbers, optimizer, read_hardware
 from lmtrainer.compat.modelblock import Model, read_length, read_model, read_tokenizer
 from lmtrainer.compat.models import location_of
-from lmtrainer.compat.training import phase, run_document
+from lmtrainer.compat.training import phase, run_document, run_step, stages
 from lmtrainer.compat.translation import RunStep, Step
-from lmtrainer.contract.arguments import Stage
 
 KIT = "ipu"
 LONGEST = 1024
@@ -102,26 +101,9 @@ def _run(
     )
     run |= numbers(values, said, found)
     run["optimizer"] = optimizer(values)
-    return (
-        RunStep(
-            run=run,
-            stages=_stages(values, said),
-            results=values["output_dir"],
-            overwrite=values["overwrite_output_dir"],
-            events=values["logging_dir"],
-        ),
-    )
-
-
-def _stages(values: Values, said: Said) -> tuple[Stage, ...]:
     if values["compile_only"]:
-        return ("prepare",)
-    if values["do_train"]:
-        return ("prepare", "train", "evaluate") if values["do_eval"] else ("prepare", "train")
-    if values["do_eval"]:
-        return ("prepare", "evaluate")
-    said.wrong("do_train", None, "neither --do_train nor --do_eval is given", "give one")
-    return ()
+        return (run_step(values, run, ("prepare",)),)
+    return (run_step(values, run, stages(values, said, measured=values["do_eval"])),)
 
 
 def _text(values: Values, said: Said, files: Files) -> dict[str, Any]:
@@ -169,7 +151,7 @@ def prepare_dataset(values: Values, said: Said, request: Request) -> tuple[Step,
     limit = values["max_number_of_files"]
     if limit is not None and source is not None:
         files = [f"{source}/{name}" for name in request.files.names(source)[:limit]] or files
-    cache = values["output_dataset_name"] or ""
+    cache = values["output_dataset_name"]
     run: Mapping[str, Any] = {
         "precision": "fp32",
         "data": {"train": files, "cache": cache},

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lmtrainer.compat.flags import Flag, table
+from lmtrainer.compat.flags import Flag, ignored, renamed, table
 from lmtrainer.compat.modelblock import MODEL_FLAGS, OVERRIDES
-from lmtrainer.compat.trainer_flags import TRAINER, renamed, without
+from lmtrainer.compat.trainer_flags import TRAINER
 
 _HARDWARE = (
     Flag(name="ipu_config_name", kind="text", fate="recorded", text="the profile of the hardware"),
@@ -34,8 +34,7 @@ _HARDWARE = (
     renamed(
         "compile_only", "switch", "stage prepare alone; `lmtrainer compile` makes kernels", False
     ),
-    *without(
-        "ignored",
+    *ignored(
         "batches have no fixed size: rows are packed",
         "pad_on_batch_axis",
         kind="switch",
@@ -47,8 +46,9 @@ _HARDWARE = (
         fate="ignored",
         text="the script never clips: optimizer.clipNorm 0",
     ),
-    *without("ignored", "LAMB and AdamW of the script have fixed ones", "adam_beta1", kind="float"),
-    *without("ignored", "LAMB and AdamW of the script have fixed ones", "adam_beta2", kind="float"),
+    *ignored(
+        "LAMB and AdamW of the script have fixed ones", "adam_beta1", "adam_beta2", kind="float"
+    ),
     renamed("per_device_train_batch_size", "int", "phases[0].microBatchSize", 1),
 )
 
@@ -61,14 +61,14 @@ _DATA = (
     renamed("validation_split_percentage", "float", "data.validation.share", 5.0),
     renamed("max_train_samples", "int", "data.maxSequences"),
     renamed("max_eval_samples", "int", "data.validation.maxSequences"),
-    *without("ignored", "the dataset has its own workers", "preprocessing_num_workers", kind="int"),
+    *ignored("the dataset has its own workers", "preprocessing_num_workers", kind="int"),
 )
 
 _MASKED = (
     renamed("max_seq_length", "int", "phases[0].sequenceLength"),
     renamed("mlm_probability", "float", "masking.share", 0.15),
     renamed("line_by_line", "switch", "data.sequences lines", False),
-    *without("ignored", "rows are packed, not padded", "pad_to_max_length", kind="switch"),
+    *ignored("rows are packed, not padded", "pad_to_max_length", kind="switch"),
 )
 
 _SHARED = (TRAINER, MODEL_FLAGS, (OVERRIDES,), _HARDWARE, _DATA)
@@ -94,12 +94,12 @@ RUN_PRETRAINING = table(
 )
 PREPARE_DATASET = table(
     (
-        *without("ignored", "as many as the machine has cores", "num_workers", kind="int"),
+        *ignored("as many as the machine has cores", "num_workers", kind="int"),
         renamed("dataset_name", "text", "data.train"),
-        Flag(name="data_dir", kind="text", text="data.train"),
-        *without("ignored", "nothing is fetched", "cache_dir"),
+        renamed("data_dir", "text", "data.train"),
+        *ignored("nothing is fetched", "cache_dir"),
         Flag(name="output_dataset_name", kind="text", required=True, text="data.cache"),
-        *without("ignored", "there are none", "keep_intermediate_datasets", kind="switch"),
+        *ignored("there are none", "keep_intermediate_datasets", kind="switch"),
         renamed("max_number_of_files", "int", "the first so many files of data.train"),
         renamed("tokenizer_name", "text", "tokenizer.from", "bert-base-uncased"),
     )

@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 from lmtrainer.compat import hardware
-from lmtrainer.compat.documents import Files, mapping_of
+from lmtrainer.compat.documents import Files, json_at
 from lmtrainer.compat.flags import Said, Values
 from lmtrainer.compat.hardware import Hardware
 from lmtrainer.compat.modelblock import Model
 from lmtrainer.compat.translation import Note
 from lmtrainer.config import MistakesError, parse
-from lmtrainer.config.mistakes import close_word
+from lmtrainer.config.mistakes import meant
 from lmtrainer.config.model import ModelConfig
 
 PROFILE = "ipu_config.json"
@@ -56,7 +56,7 @@ def read_hardware(values: Values, said: Said, files: Files, model: Model) -> Har
     pod = _pod(values, said)
     name = values["ipu_config_name"] or values["model_name_or_path"]
     where = f"{name}/{PROFILE}" if name else PROFILE
-    profile = _profile(name, files)
+    profile = json_at(name, PROFILE, files) if name else None
     if profile is None:
         text = f"{where} is not here: replicas of 4 stages, as published"
         said.note("ipu_config_name", "recorded", text)
@@ -73,13 +73,6 @@ def read_hardware(values: Values, said: Said, files: Files, model: Model) -> Har
     said.hardware |= found.document()
     said.more += _hardware_notes(found, values)
     return found
-
-
-def _profile(name: str | None, files: Files) -> dict[str, Any] | None:
-    for path in (name, f"{name}/{PROFILE}"):
-        if path and path.endswith(".json") and files.read(path) is not None:
-            return mapping_of(path, files)
-    return None
 
 
 def _layers(model: Model) -> int | None:
@@ -121,8 +114,7 @@ def _pod(values: Values, said: Said) -> str:
         said.note("pod_type", "made right", f"not given: {DEFAULT_POD}")
         return DEFAULT_POD
     if pod not in hardware.PODS:
-        near = close_word(pod, hardware.PODS)
-        way_out = f"did you mean {near}?" if near else ""
-        said.wrong("pod_type", pod, f"must be one of {', '.join(hardware.PODS)}", way_out)
+        rule = f"must be one of {', '.join(hardware.PODS)}"
+        said.wrong("pod_type", pod, rule, meant(pod, hardware.PODS, ""))
         return DEFAULT_POD
     return pod

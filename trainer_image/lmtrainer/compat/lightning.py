@@ -4,7 +4,7 @@ with nested configuration files (--config), dotted flags (--model.lr) and --prin
 from __future__ import annotations
 
 from lmtrainer.compat import lightning_flags
-from lmtrainer.compat.command import Command, Request
+from lmtrainer.compat.command import Command, Request, Translate
 from lmtrainer.compat.documents import Files, yaml_of
 from lmtrainer.compat.flags import Said, Values
 from lmtrainer.compat.lightning_run import run_document
@@ -23,10 +23,7 @@ CONFIG = "config.yaml"
 
 
 def trainer(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
-    """Train GPT-2 on a stream of text; or print the settings."""
-    text = yaml_of(settings_document(values))
-    if values["print_config"]:
-        return (PrintStep(text=text),)
+    """Train GPT-2 on a stream of text."""
     root = _version(values["trainer.default_root_dir"] or ".", request.files)
     run = run_document(values, said, request, root)
     held_out = values["model.valid_file"]
@@ -37,20 +34,20 @@ def trainer(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
         stages=("prepare", "train", "evaluate"),
         results=root,
         layout="lightning",
-        files={CONFIG: text},
+        files={CONFIG: _settings(values)},
     )
     return (step,)
 
 
 def test(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
     """Measure a checkpoint on the test text."""
-    place = values["ckpt_path"] or ""
-    measured = values["model.test_file"]
+    place = values["ckpt_path"]
+    measured = values["model.test_file"] or ""
     if not measured:
         said.wrong("model.test_file", None, "required", "name the text to measure on")
     root = f"{place.rstrip('/')}-test"
     run = run_document(values, said, request, root)
-    run["data"] |= {"train": [measured or ""], "validation": {"files": [measured or ""]}}
+    run["data"] |= {"train": [measured], "validation": {"files": [measured]}}
     step = RunStep(
         run=run,
         stages=("prepare", "evaluate"),
@@ -64,7 +61,7 @@ def test(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
 
 def export_model(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
     """A checkpoint as a folder that from_pretrained loads."""
-    return (ExportStep(model=values["ckpt_path"] or "", to=values["output_dir"] or ""),)
+    return (ExportStep(model=values["ckpt_path"], to=values["output_dir"]),)
 
 
 def train_tokenizer(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
@@ -78,12 +75,27 @@ def train_tokenizer(values: Values, said: Said, request: Request) -> tuple[Step,
     return (
         TokenizerStep(
             training=training,
-            files=(values["train_file"] or "",),
+            files=(values["train_file"],),
             to=values["tf_model_dir"],
             form="sentencepiece",
             beside=values["spm_model_dir"],
         ),
     )
+
+
+def _settings(values: Values) -> str:
+    return yaml_of(settings_document(values))
+
+
+def _or_print(act: Translate) -> Translate:
+    """The same, unless --print_config asks for the settings alone."""
+
+    def translate(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
+        if values["print_config"]:
+            return (PrintStep(text=_settings(values)),)
+        return act(values, said, request)
+
+    return translate
 
 
 def _version(root: str, files: Files) -> str:
@@ -94,18 +106,27 @@ def _version(root: str, files: Files) -> str:
     return f"{logs}/version_{number}"
 
 
-COMMANDS = tuple(
-    Command(kit=KIT, script=script, flags=flags, translate=translate, help=words, nested=nested)
-    for script, flags, translate, words, nested in (
-        ("trainer.py", lightning_flags.TRAINER, trainer, "train GPT-2", True),
-        ("test.py", lightning_flags.TEST, test, "measure a checkpoint", True),
-        ("export_model.py", lightning_flags.EXPORT, export_model, "export a checkpoint", True),
-        (
-            "train_tokenizer.py",
-            lightning_flags.TRAIN_TOKENIZER,
-            train_tokenizer,
-            "train SentencePiece",
-            False,
-        ),
-    )
+COMMANDS = (
+    *(
+        Command(
+            kit=KIT,
+            script=script,
+            flags=flags,
+            translate=_or_print(translate),
+            help=words,
+            nested=True,
+        )
+        for script, flags, translate, words in (
+            ("trainer.py", lightning_flags.TRAINER, trainer, "train GPT-2"),
+            ("test.py", lightning_flags.TEST, test, "measure a checkpoint"),
+            ("export_model.py", lightning_flags.EXPORT, export_model, "export a checkpoint"),
+        )
+    ),
+    Command(
+        kit=KIT,
+        script="train_tokenizer.py",
+        flags=lightning_flags.TRAIN_TOKENIZER,
+        translate=train_tokenizer,
+        help="train SentencePiece",
+    ),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from lmtrainer.compat.flags import Said, Values
 from lmtrainer.compat.translation import Note
-from lmtrainer.config.mistakes import close_word
+from lmtrainer.config.mistakes import meant
 
 FLAG = "trainer.callbacks"
 
@@ -31,9 +31,8 @@ def read_callbacks(values: Values, said: Said) -> tuple[dict[str, Any], list[Not
         if name in _KNOWN:
             notes.append(Note(f"--{FLAG} {name}", "ignored", _KNOWN[name]))
         else:
-            near = close_word(name, _KNOWN)
-            way_out = f"did you mean {near}?" if near else f"known: {', '.join(_KNOWN)}"
-            said.wrong(FLAG, path, "is no callback that is known here", way_out)
+            rule = "is no callback that is known here"
+            said.wrong(FLAG, path, rule, meant(name, _KNOWN))
     return _evaluation(values, said), notes
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lmtrainer.compat.flags import Flag, table
+from lmtrainer.compat.flags import Flag, ignored, renamed, table
 from lmtrainer.compat.kinds import Kind
-from lmtrainer.compat.trainer_flags import renamed, without
-from lmtrainer.compat.translation import Fate
 
 
-def _without(fate: Fate, why: str, **defaults: object) -> Iterable[Flag]:
+def _ignored(
+    why: str, section: str = "trainer", kind: Kind = "value", **defaults: object
+) -> Iterable[Flag]:
+    """With their defaults, as --print_config prints them."""
     return tuple(
-        Flag(name=f"trainer.{name}", kind="value", default=default, fate=fate, text=why)
+        Flag(name=f"{section}.{name}", kind=kind, default=default, fate="ignored", text=why)
         for name, default in defaults.items()
     )
 
@@ -42,20 +43,17 @@ _TRAINER = (
     _trainer("default_root_dir", "text", "the folder of lightning_logs"),
     _trainer("callbacks", "value", "what is recorded"),
     _trainer("val_check_interval", "float", "evaluate.everySteps", 1.0),
-    *_without(
-        "ignored",
+    *_ignored(
         "runs are always deterministic for a number of ranks",
         deterministic=False,
         benchmark=False,
     ),
-    *_without(
-        "ignored",
+    *_ignored(
         "a loss that is no number is never trained on",
         terminate_on_nan=False,
         track_grad_norm=-1,
     ),
-    *_without(
-        "ignored",
+    *_ignored(
         "every step is logged, beside the results",
         log_every_n_steps=50,
         flush_logs_every_n_steps=100,
@@ -68,8 +66,7 @@ _TRAINER = (
         num_sanity_val_steps=2,
         move_metrics_to_cpu=False,
     ),
-    *_without(
-        "ignored",
+    *_ignored(
         "the group and its gradients are our own",
         accelerator=None,
         distributed_backend=None,
@@ -82,15 +79,13 @@ _TRAINER = (
         auto_select_gpus=False,
         tpu_cores=None,
     ),
-    *_without(
-        "ignored",
+    *_ignored(
         "checkpoints are made as checkpoint.everySteps says, and found again by themselves",
         checkpoint_callback=True,
         resume_from_checkpoint=None,
         weights_save_path=None,
     ),
-    *_without(
-        "ignored",
+    *_ignored(
         "held-out text is measured at the end, and as val_check_interval says",
         check_val_every_n_epoch=1,
         reload_dataloaders_every_n_epochs=0,
@@ -136,25 +131,19 @@ _MODEL = (
     renamed("model.lr", "float", "phases[0].learningRate", 1e-4),
     renamed("model.num_warmup_steps", "int", "phases[0].warmupSteps", 0),
     renamed("model.num_training_steps", "int", "phases[0].schedule linear"),
-    *(
-        Flag(
-            name=f"model.{name}",
-            kind="int",
-            default=default,
-            fate="ignored",
-            text="batches come from a memory map, shuffled over all of it",
-        )
-        for name, default in (
-            ("prefetch_factor", 10),
-            ("num_workers", 1),
-            ("shuffle_buffer_size", 1000),
-        )
+    *_ignored(
+        "batches come from a memory map, shuffled over all of it",
+        "model",
+        "int",
+        prefetch_factor=10,
+        num_workers=1,
+        shuffle_buffer_size=1000,
     ),
 )
 
 _FILES = (
-    Flag(name="config", kind="text", fate="renamed", text="settings"),
-    Flag(name="print_config", kind="switch", default=False, text="printed, nothing is run"),
+    renamed("config", "text", "settings"),
+    renamed("print_config", "switch", "printed, nothing is run", False),
 )
 
 TRAINER = table(_FILES, _TRAINER, _MODEL)
@@ -180,6 +169,6 @@ TRAIN_TOKENIZER = table(
         renamed("tf_model_dir", "text", "the tokenizer's folder", "output/model"),
         renamed("vocab_size", "int", "tokenizer.train.vocabSize", 32000),
         renamed("input_sentence_size", "int", "tokenizer.train.unigram.sentences", 10_000_000),
-        *without("ignored", "none is ever added", "add_dummy_prefix", kind="switch"),
+        *ignored("none is ever added", "add_dummy_prefix", kind="switch"),
     )
 )

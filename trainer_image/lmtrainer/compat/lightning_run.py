@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,13 +54,7 @@ def _group(values: Values, said: Said, group: Group) -> Group:
         rule = f"is {nodes}, but this command line starts one node"
         way_out = "put torchrun --nnodes --node_rank --master_addr in front"
         said.wrong("trainer.num_nodes", nodes, rule, way_out)
-    return Group(
-        nodes=group.nodes,
-        node_rank=group.node_rank,
-        processes=max(ranks, group.processes),
-        master_addr=group.master_addr,
-        master_port=group.master_port,
-    )
+    return dataclasses.replace(group, processes=max(ranks, group.processes))
 
 
 def _precision(values: Values, said: Said) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,17 +32,7 @@ def read_nested(flags: Mapping[str, Flag], words: Sequence[str], files: Files) -
 
 def _optional(flags: Mapping[str, Flag]) -> dict[str, Flag]:
     """The table as --print_config needs it: nothing has to be given."""
-    return {
-        name: Flag(
-            name=name,
-            kind=f.kind,
-            default=f.default,
-            fate=f.fate,
-            text=f.text,
-            refused=f.refused,
-        )
-        for name, f in flags.items()
-    }
+    return {name: dataclasses.replace(flag, required=False) for name, flag in flags.items()}
 
 
 def _configs(words: Sequence[str]) -> Iterator[str]:

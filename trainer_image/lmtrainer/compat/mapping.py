@@ -11,10 +11,10 @@ from lmtrainer.compat.commandline import CommandLine, take_apart
 from lmtrainer.compat.documents import Files, mapping_of
 from lmtrainer.compat.flags import Said, Values, read_flags, read_values, unknown_words
 from lmtrainer.compat.lightning_settings import read_nested
-from lmtrainer.compat.snippet import KIT, is_snippet, read_snippet
+from lmtrainer.compat.snippet import is_snippet, read_snippet
 from lmtrainer.compat.translation import RunStep, Step, Translation
 from lmtrainer.config import Mistake, MistakesError, RunConfig, parse
-from lmtrainer.config.mistakes import close_word, show
+from lmtrainer.config.mistakes import meant, show
 
 COMMANDS: tuple[Command, ...] = tuple(
     command for kit in (tutorial, thai, ipu, lightning, nsp) for command in kit.COMMANDS
@@ -40,7 +40,11 @@ def translate(words: Sequence[str], environment: Mapping[str, str], files: Files
         step, told = read_snippet(program, line.path)
         notes = (*line.notes, *told)
         return Translation(
-            kit=KIT, script=line.script, arguments=line.arguments, steps=(step,), notes=notes
+            kit=tutorial.KIT,
+            script=line.script,
+            arguments=line.arguments,
+            steps=(step,),
+            notes=notes,
         )
     command = find(line)
     values = _values(command, line, files)
@@ -64,8 +68,7 @@ def find(line: CommandLine) -> Command:
     these are; a kit in front decides, as in thai:run_mlm.py."""
     known = SCRIPTS.get(line.script, ())
     if not known:
-        near = close_word(line.script, SCRIPTS)
-        way_out = f"did you mean {near}?" if near else f"known: {', '.join(SCRIPTS)}"
+        way_out = meant(line.script, SCRIPTS)
         raise MistakesError([Mistake("script", show(line.script), "is not known", way_out)])
     if line.kit:
         named = [command for command in known if command.kit == line.kit]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmtrainer.compat.documents import Files
-from lmtrainer.compat.flags import Flag, Said, Values
+from lmtrainer.compat.flags import Flag, Said, Values, ignored, renamed
 from lmtrainer.compat.models import (
     NAMES,
     changes,
@@ -17,9 +17,8 @@ from lmtrainer.compat.models import (
     read_overrides,
     saved_config,
 )
-from lmtrainer.compat.trainer_flags import renamed, without
-from lmtrainer.config.architecture import PRESETS, ArchitectureChanges, ModelType
-from lmtrainer.config.mistakes import Mistake, close_word, show
+from lmtrainer.config.architecture import KEPT_BY_NO_WEIGHT, PRESETS, ArchitectureChanges, ModelType
+from lmtrainer.config.mistakes import Mistake, meant, show
 from lmtrainer.config.model import OBJECTIVES
 from lmtrainer.config.schema import fields
 
@@ -28,20 +27,13 @@ MODEL_FLAGS: tuple[Flag, ...] = (
     renamed("config_name", "text", "model.type and model.config"),
     renamed("model_name_or_path", "text", "model.from"),
     renamed("tokenizer_name", "text", "tokenizer.from"),
-    *without("ignored", "nothing is fetched", "cache_dir", "model_revision"),
-    *without("ignored", "the fast tokenizer is always used", "use_fast_tokenizer", kind="switch"),
-    *without(
-        "ignored", "a token for the hub is read from HF_TOKEN", "use_auth_token", kind="switch"
-    ),
+    *ignored("nothing is fetched", "cache_dir", "model_revision"),
+    *ignored("the fast tokenizer is always used", "use_fast_tokenizer", kind="switch"),
+    *ignored("a token for the hub is read from HF_TOKEN", "use_auth_token", kind="switch"),
 )
 OVERRIDES = renamed("config_overrides", "text", "model.config")
 
-_SIZES = frozenset(
-    f.key
-    for f in fields(ArchitectureChanges)
-    if f.name not in ArchitectureChanges(dropout=0.0).habits()
-    and f.key not in ("attentionDropout", "layerNormEpsilon", "activation")
-)
+_SIZES = frozenset(f.key for f in fields(ArchitectureChanges) if f.name not in KEPT_BY_NO_WEIGHT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +86,7 @@ def _family(
     if kind in PRESETS:
         return next(family for family in PRESETS if family == kind)
     if kind is not None:
-        near = close_word(kind, PRESETS)
-        way_out = f"did you mean {near}?" if near else f"known: {', '.join(PRESETS)}"
-        said.wrong("model_type", kind, "is no family that is known here", way_out)
+        said.wrong("model_type", kind, "is no family that is known here", meant(kind, PRESETS))
     elif default is None:
         flag = "config_name" if values["config_name"] else "model_name_or_path"
         rule = "has no config.json here and is no name that is known"
@@ -121,8 +111,7 @@ def _from_scratch(family: ModelType, name: str, wanted: Mapping[str, Any], *, kn
     if wanted:
         block["config"] = dict(wanted)
     sizes = PRESETS[family][preset or default]
-    positions = wanted.get("maxPositions", sizes.max_positions)
-    return Model(family=family, block=block, positions=positions)
+    return Model(family=family, block=block, positions=_positions(wanted) or sizes.max_positions)
 
 
 def _from_saved(
@@ -142,7 +131,13 @@ def _from_saved(
     block: dict[str, Any] = {"type": family, "from": place, "resizeEmbeddings": True}
     if habits:
         block["config"] = habits
-    return Model(family=family, block=block, positions=held.get("maxPositions"))
+    return Model(family=family, block=block, positions=_positions(held))
+
+
+def _positions(plain: Mapping[str, Any]) -> int | None:
+    """Of a file that may hold anything there: what is no number is told when all is checked."""
+    found = plain.get("maxPositions")
+    return found if isinstance(found, int) else None
 
 
 def read_tokenizer(values: Values, said: Said, files: Files) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from lmtrainer.compat.documents import Files, mapping_of
+from lmtrainer.compat.documents import Files, json_at
 from lmtrainer.config.architecture import PRESETS, ModelType
-from lmtrainer.config.mistakes import Mistake, close_word, show
+from lmtrainer.config.mistakes import Mistake, meant, show
 
 CONFIG = "config.json"
 
@@ -108,7 +108,6 @@ _KEPT = re.compile(
 """Keys that say nothing of the model's shape, or what the tokenizer says."""
 
 _OVERRIDE = re.compile(r"(?P<key>[A-Za-z_]\w*)=(?P<value>.*)")
-_SHAPE = {"activation": str}
 _WHOLE = frozenset({"hiddenSize", "layers", "heads", "intermediateSize", "maxPositions"})
 
 
@@ -118,9 +117,8 @@ def family_of(plain: Mapping[str, Any], where: str) -> ModelType | Mistake:
     found = next((name for name in PRESETS if name == kind), None)
     if found is not None:
         return found
-    near = close_word(kind, PRESETS)
-    way_out = f"did you mean {near}?" if near else f"known: {', '.join(PRESETS)}"
-    return Mistake(f"{where}: model_type", show(kind), "is no family that is known here", way_out)
+    rule, way_out = "is no family that is known here", meant(kind, PRESETS)
+    return Mistake(f"{where}: model_type", show(kind), rule, way_out)
 
 
 def changes(
@@ -138,7 +136,7 @@ def changes(
         elif found.setdefault(field, value) != value:
             rule = f"differs from another key that says model.config.{field}"
             mistakes.append(Mistake(f"{where}: {key}", show(value), rule, "make both the same"))
-    if family == "roberta" and "max_position_embeddings" in plain:
+    if family == "roberta" and isinstance(found.get("maxPositions"), int):
         # RoBERTa counts positions from the id of its padding.
         found["maxPositions"] -= int(plain.get("pad_token_id") or 1) + 1
     return found, mistakes
@@ -151,8 +149,7 @@ def _other(key: str, value: object, family: ModelType, where: str) -> Iterator[M
             only = " or ".join(show(item) for item in _FIXED[key])
             yield Mistake(f"{where}: {key}", show(value), f"is {only} here", "change or remove it")
     elif not _KEPT.fullmatch(key):
-        near = close_word(key, WORDS[family])
-        way_out = f"did you mean {near}?" if near else "remove it"
+        way_out = meant(key, WORDS[family], "remove it")
         yield Mistake(f"{where}: {key}", show(value), f"unknown key for {family}", way_out)
 
 
@@ -170,8 +167,7 @@ def read_overrides(family: ModelType, text: str, flag: str) -> tuple[dict[str, A
         key, word = match["key"], match["value"]
         field = WORDS[family].get(key)
         if field is None:
-            near = close_word(key, WORDS[family])
-            way_out = f"did you mean {near}?" if near else f"known: {', '.join(WORDS[family])}"
+            way_out = meant(key, WORDS[family])
             mistakes.append(Mistake(f"{flag}: {key}", "", f"unknown key for {family}", way_out))
             continue
         value = _scalar(field, word)
@@ -195,7 +191,4 @@ def _scalar(field: str, word: str) -> Any:
 
 def saved_config(folder: str, files: Files) -> dict[str, Any] | None:
     """config.json of a folder, or of a file that is one itself; None if neither is there."""
-    for path in (folder, f"{folder.rstrip('/')}/{CONFIG}"):
-        if path.endswith(".json") and files.read(path) is not None:
-            return mapping_of(path, files)
-    return None
+    return json_at(folder, CONFIG, files)

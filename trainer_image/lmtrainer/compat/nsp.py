@@ -6,12 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 from lmtrainer.compat.command import Command, Request
-from lmtrainer.compat.flags import Flag, Said, Values, table
+from lmtrainer.compat.flags import Flag, Said, Values, ignored, renamed, table
 from lmtrainer.compat.modelblock import MODEL_FLAGS, read_model, read_tokenizer
 from lmtrainer.compat.models import location_of
-from lmtrainer.compat.trainer_flags import TRAINER, renamed, without
-from lmtrainer.compat.training import phase, run_document
-from lmtrainer.compat.translation import InstancesStep, RunStep, Step, VocabularyStep
+from lmtrainer.compat.trainer_flags import TRAINER
+from lmtrainer.compat.training import phase, run_document, run_step, stages
+from lmtrainer.compat.translation import InstancesStep, Step, VocabularyStep
 from lmtrainer.contract.arguments import Stage
 
 KIT = "nsp"
@@ -22,7 +22,7 @@ CREATE_VOCAB = table(
     (
         Flag(name="model_name_or_path", kind="text", required=True, text="a folder's tokenizer"),
         Flag(name="vocab_file", kind="text", required=True, text="one token a line"),
-        *without("ignored", "nothing is fetched", "cache_dir"),
+        *ignored("nothing is fetched", "cache_dir"),
     )
 )
 
@@ -53,7 +53,7 @@ CREATE_DATA = table(
 def create_pretraining_data(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
     """Make pairs of sentences with fixed masks, as google-research/bert does."""
     names = ("input_file", "output_file")
-    inputs, outputs = (tuple((values[name] or "").split(",")) for name in names)
+    inputs, outputs = (tuple(values[name].split(",")) for name in names)
     near = values["masked_lm_prob"] * values["max_seq_length"]
     if values["max_predictions_per_seq"] < near:
         text = f"masking.maxPredictions {values['max_predictions_per_seq']}: fewer than {near:g}"
@@ -69,9 +69,7 @@ def create_pretraining_data(values: Values, said: Said, request: Request) -> tup
         "shortShare": values["short_seq_prob"],
     }
     return (
-        InstancesStep(
-            files=inputs, to=outputs, vocabulary=values["vocab_file"] or "", options=options
-        ),
+        InstancesStep(files=inputs, to=outputs, vocabulary=values["vocab_file"], options=options),
     )
 
 
@@ -79,14 +77,14 @@ RUN_BERT = table(
     TRAINER,
     MODEL_FLAGS,
     (
-        Flag(name="train_file", kind="list", text="data.train"),
+        renamed("train_file", "list", "data.train"),
         renamed("validation_file", "text", "data.validation.files"),
         renamed("datasets_cache_dir", "text", "data.cache"),
         renamed("overwrite_cache", "switch", "data.rebuild", False),
         renamed("max_train_samples", "int", "data.maxSequences"),
         renamed("max_val_samples", "int", "data.validation.maxSequences"),
         renamed("eval_only_mlm", "switch", "objective mlm", False),
-        *without("ignored", "rows are packed, not padded", "pad_to_max_length", kind="switch"),
+        *ignored("rows are packed, not padded", "pad_to_max_length", kind="switch"),
     ),
 )
 
@@ -96,13 +94,15 @@ def run_bert(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
     model = read_model(values, said, request.files, "bert")
     if model.family != "bert":
         said.wrong("model_name_or_path", model.family, "pairs of sentences are for bert")
-    stages = _stages(values, said)
+    wanted = _stages(values, said)
     if values["model_name_or_path"] and values["do_train"]:
         text = "model.from: weights only, training begins at step 0 and runs all its steps"
         said.note("model_name_or_path", "made right", text)
     length = min(model.positions or LONGEST, LONGEST)
     one = phase(values, said, length=length, world=request.group.world_size)
-    measured = values["model_name_or_path"] if "train" not in stages else None
+    measured = None
+    if "train" not in wanted and values["model_name_or_path"]:
+        measured = location_of(values["model_name_or_path"], request.files)
     run = run_document(
         values,
         said,
@@ -112,16 +112,7 @@ def run_bert(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
         objective="mlm" if values["eval_only_mlm"] else "mlm+nsp",
         phases=[one],
     )
-    return (
-        RunStep(
-            run=run,
-            stages=stages,
-            results=values["output_dir"],
-            overwrite=values["overwrite_output_dir"],
-            events=values["logging_dir"],
-            model=measured and location_of(measured, request.files),
-        ),
-    )
+    return (run_step(values, run, wanted, model=measured),)
 
 
 def _stages(values: Values, said: Said) -> tuple[Stage, ...]:
@@ -133,12 +124,7 @@ def _stages(values: Values, said: Said) -> tuple[Stage, ...]:
         said.wrong("train_file", None, "required", "name the instances to train on")
     if measure and not values["validation_file"]:
         said.wrong("validation_file", None, "required", "name the instances to measure on")
-    if train:
-        return ("prepare", "train", "evaluate") if measure else ("prepare", "train")
-    if measure:
-        return ("prepare", "evaluate")
-    said.wrong("do_train", None, "neither --do_train nor --do_eval is given", "give one")
-    return ()
+    return stages(values, said, measured=measure)
 
 
 def _data(values: Values, said: Said) -> dict[str, Any]:

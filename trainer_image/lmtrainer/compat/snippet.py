@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmtrainer.compat.translation import Note, TokenizerStep
-from lmtrainer.config.mistakes import Mistake, MistakesError, close_word, show
+from lmtrainer.config.mistakes import Mistake, MistakesError, meant, show
 
 CLASS = "BertWordPieceTokenizer"
-KIT = "tutorial"
 
 _OPTIONS: Mapping[str, Mapping[str, str]] = {
     CLASS: {"lowercase": "lowercase"},
@@ -102,8 +101,7 @@ def _unknown(found: Mapping[str, Mapping[str, Any]], path: str) -> Iterator[Mist
         known = (*_OPTIONS[name], *_ORDER.get(name, ()), "show_progress", "prefix")
         for key in keywords:
             if key not in known:
-                near = close_word(key, known)
-                way_out = f"did you mean {near}?" if near else "remove it"
+                way_out = meant(key, known, "remove it")
                 yield Mistake(f"{path}: {name}: {key}", "", "is not known here", way_out)
 
 

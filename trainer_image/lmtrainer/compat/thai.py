@@ -9,11 +9,11 @@ from typing import Any
 
 from lmtrainer.compat import thai_tokenizer
 from lmtrainer.compat.command import Command, Request
-from lmtrainer.compat.flags import Flag, Said, Values, choice, table
+from lmtrainer.compat.flags import Flag, Said, Values, choice, ignored, renamed, table
 from lmtrainer.compat.models import location_of
-from lmtrainer.compat.trainer_flags import TRAINER, renamed, without
-from lmtrainer.compat.training import phase, run_document
-from lmtrainer.compat.translation import RunStep, Step
+from lmtrainer.compat.trainer_flags import TRAINER
+from lmtrainer.compat.training import phase, run_document, run_step
+from lmtrainer.compat.translation import Step
 from lmtrainer.contract.arguments import Stage
 
 KIT = "thai"
@@ -55,15 +55,13 @@ RUN_MLM = table(
         renamed("mlm_probability", "float", "masking.share", 0.15),
         renamed("model_dir", "text", "model.from"),
         renamed("overwrite_cache", "switch", "data.rebuild", False),
-        *without(
-            "ignored",
+        *ignored(
             "the tokenizer says itself what it does with spaces",
             "add_space_token",
             kind="switch",
         ),
-        *without("ignored", "text is read in pieces of its own size", "tokenize_chunksize"),
-        *without(
-            "ignored",
+        *ignored("text is read in pieces of its own size", "tokenize_chunksize"),
+        *ignored(
             "the script reads it and never uses it",
             "preprocessing_num_workers",
             "line_by_line",
@@ -99,22 +97,12 @@ def run_mlm(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
         masking={"share": values["mlm_probability"]},
         phases=[phase(values, said, length=length, world=request.group.world_size)],
     )
-    return (
-        RunStep(
-            run=run,
-            stages=stages,
-            results=values["output_dir"],
-            overwrite=values["overwrite_output_dir"],
-            events=values["logging_dir"],
-        ),
-    )
+    return (run_step(values, run, stages),)
 
 
 def _data(values: Values, said: Said) -> dict[str, Any]:
-    ending = values["ext"].lstrip(".")
-    train, held_out = (
-        f"{values[name].rstrip('/')}/*.{ending}" for name in ("train_dir", "eval_dir")
-    )
+    folders = values["train_dir"], values["eval_dir"]
+    train, held_out = (thai_tokenizer.text_files(folder, values["ext"]) for folder in folders)
     text = f"data.train {train}: every file of the folder, not the first one alone"
     said.note("train_dir", "made right", text)
     data: dict[str, Any] = {

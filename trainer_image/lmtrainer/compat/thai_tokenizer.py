@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmtrainer.compat.command import Request
-from lmtrainer.compat.flags import Flag, Said, Values, choice, table
-from lmtrainer.compat.trainer_flags import renamed, without
+from lmtrainer.compat.flags import Flag, Said, Values, choice, ignored, renamed, table
 from lmtrainer.compat.translation import Step, TokenizerStep
 
 SEGMENTERS: Mapping[str, str] = {
@@ -26,9 +25,14 @@ TRAIN_TOKENIZER = table(
         renamed("vocab_min_freq", "int", "tokenizer.train.minFrequency"),
         renamed("vocab_size", "int", "tokenizer.train.vocabSize"),
         renamed("overwrite_output_file", "switch", "the file may be there already", False),
-        *without("ignored", "progress is told anyway", "debug", kind="switch"),
+        *ignored("progress is told anyway", "debug", kind="switch"),
     )
 )
+
+
+def text_files(folder: str, ending: str) -> str:
+    """The pattern of --train_dir and --ext."""
+    return f"{folder.rstrip('/')}/*.{ending.lstrip('.')}"
 
 
 def train_tokenizer(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
@@ -47,12 +51,11 @@ def train_tokenizer(values: Values, said: Said, request: Request) -> tuple[Step,
         "newlineToken": True,
     }
     training |= {"vocabSize": size} if size is not None else {"minFrequency": frequency}
-    pattern = f"{(values['train_dir'] or '').rstrip('/')}/*.{values['ext'].lstrip('.')}"
     return (
         TokenizerStep(
             training=training,
-            files=(pattern,),
-            to=values["output_file"] or "",
+            files=(text_files(values["train_dir"], values["ext"]),),
+            to=values["output_file"],
             form="json",
             overwrite=values["overwrite_output_file"],
         ),

@@ -1,26 +1,13 @@
 """The flags of Hugging Face's Trainer that its scripts share, with the defaults of 3.0.2 to 4.25.
 
-`training.training` turns their values into a configuration. Flags that name the same thing twice
-over the years stand here under both names.
+`training.run_document` turns their values into a configuration; a script's own flags come on top.
+Flags that name the same thing twice over the years stand here under both names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from lmtrainer.compat.flags import Flag
+from lmtrainer.compat.flags import Flag, ignored, renamed
 from lmtrainer.compat.kinds import Kind
-from lmtrainer.compat.translation import Fate
-
-
-def renamed(name: str, kind: Kind, to: str, default: object = None) -> Flag:
-    """A flag that a field of ours says, too."""
-    return Flag(name=name, kind=kind, default=default, text=to)
-
-
-def without(fate: Fate, why: str, *names: str, kind: Kind = "text") -> Iterable[Flag]:
-    """Flags that nothing here needs, or that are kept without effect, for one reason."""
-    return tuple(Flag(name=name, kind=kind, fate=fate, text=why) for name in names)
 
 
 def _refused(name: str, kind: Kind, why: str) -> Flag:
@@ -63,45 +50,30 @@ TRAINER: tuple[Flag, ...] = (
     renamed("bf16", "switch", "precision", False),
     renamed("logging_dir", "text", "TensorBoard files of the run are linked there"),
     renamed("resume_from_checkpoint", "text", "checkpoint.resume"),
-    *without(
-        "ignored",
+    *ignored(
         "evaluation has a batch size of its own, which changes no result",
         "per_device_eval_batch_size",
         "per_gpu_eval_batch_size",
     ),
-    *without(
-        "ignored",
+    *ignored(
         "evaluation adds up sums and keeps no logits",
-        "prediction_loss_only",
         "eval_accumulation_steps",
-        kind="text",
     ),
-    Flag(
-        name="prediction_loss_only",
-        kind="switch",
-        default=False,
-        fate="ignored",
-        text="evaluation adds up sums and keeps no logits",
-    ),
-    *without(
-        "ignored",
+    *ignored("evaluation adds up sums and keeps no logits", "prediction_loss_only", kind="switch"),
+    *ignored(
         "every step is logged, the first as well",
         "logging_steps",
         "logging_strategy",
         "logging_nan_inf_filter",
     ),
-    *without(
-        "ignored", "every step is logged, the first as well", "logging_first_step", kind="switch"
-    ),
-    *without(
-        "ignored",
+    *ignored("every step is logged, the first as well", "logging_first_step", kind="switch"),
+    *ignored(
         "the trainer uses the devices that it finds; hide them by CUDA_VISIBLE_DEVICES=",
         "no_cuda",
         "use_cpu",
         kind="switch",
     ),
-    *without(
-        "ignored",
+    *ignored(
         "precision says it all",
         "fp16_opt_level",
         "fp16_backend",
@@ -110,15 +82,13 @@ TRAINER: tuple[Flag, ...] = (
         "fp16_full_eval",
         "bf16_full_eval",
     ),
-    *without("ignored", "our own launcher forms the group", "local_rank", "ddp_timeout"),
-    *without(
-        "ignored",
+    *ignored("our own launcher forms the group", "local_rank", "ddp_timeout"),
+    *ignored(
         "the last batch of an epoch is filled from the next; evaluation reads all text",
         "dataloader_drop_last",
         kind="switch",
     ),
-    *without(
-        "ignored",
+    *ignored(
         "batches come from a memory map; their order depends on the seed alone",
         "dataloader_num_workers",
         "dataloader_pin_memory",
@@ -126,8 +96,7 @@ TRAINER: tuple[Flag, ...] = (
         "group_by_length",
         "length_column_name",
     ),
-    *without(
-        "ignored",
+    *ignored(
         "the objective says which columns and labels are read",
         "remove_unused_columns",
         "include_inputs_for_metrics",
@@ -138,8 +107,7 @@ TRAINER: tuple[Flag, ...] = (
         fate="ignored",
         text="the objective says which labels are read",
     ),
-    *without(
-        "ignored",
+    *ignored(
         "events are written beside the results, and nothing is sent anywhere",
         "report_to",
         "run_name",
@@ -153,8 +121,7 @@ TRAINER: tuple[Flag, ...] = (
         "log_on_each_node",
         "skip_memory_metrics",
     ),
-    *without(
-        "ignored",
+    *ignored(
         "the trainer's own gradients need no such setting",
         "ddp_find_unused_parameters",
         "ddp_bucket_cap_mb",
@@ -171,14 +138,13 @@ TRAINER: tuple[Flag, ...] = (
         "full_determinism",
         "eval_delay",
     ),
-    *without(
-        "ignored",
+    *ignored(
         "the last model is the result; checkpoints stay",
         "load_best_model_at_end",
         "metric_for_best_model",
         "greater_is_better",
     ),
-    *without("ignored", "a test text is evaluated by do_eval", "do_predict", kind="switch"),
+    *ignored("a test text is evaluated by do_eval", "do_predict", kind="switch"),
     _refused("label_smoothing_factor", "float", "is not offered; the loss is plain cross entropy"),
     _refused("deepspeed", "text", "is not offered; remove it, the trainer shards by itself"),
     _refused("fsdp", "text", "is set in the job, not here"),
@@ -192,4 +158,3 @@ TRAINER: tuple[Flag, ...] = (
         refused=lambda name: not str(name).startswith("adamw"),
     ),
 )
-"""A table without what a script has of its own."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lmtrainer.compat.flags import Said, Values
-from lmtrainer.config.mistakes import close_word
+from lmtrainer.compat.flags import Said, Values, choice
+from lmtrainer.compat.translation import RunStep
+from lmtrainer.contract.arguments import Stage
 
 PHASE = "main"
 
@@ -16,6 +17,9 @@ _SCHEDULES: Mapping[str, str] = {
     "constant": "constant",
     "constant_with_warmup": "constant",
 }
+EVAL_STEPS = 500
+"""Between two looks at the held-out text, where they are asked for and nothing says how many."""
+
 LEAST_KEPT = 2
 """Checkpoints: the last good one must survive a bad save."""
 
@@ -33,7 +37,7 @@ def phase(
         "globalBatchSize": batch,
         "microBatchSize": micro,
         "learningRate": values["learning_rate"],
-        "schedule": _schedule(values, said),
+        "schedule": choice("lr_scheduler_type", _SCHEDULES, values, said),
     }
     return found | _duration(values, said) | _warmup(values, said)
 
@@ -58,15 +62,6 @@ def _warmup(values: Values, said: Said) -> dict[str, Any]:
     return {"warmupShare": share}
 
 
-def _schedule(values: Values, said: Said) -> str:
-    name = values["lr_scheduler_type"]
-    if name not in _SCHEDULES:
-        near = close_word(name, _SCHEDULES) or "linear"
-        rule = f"must be one of {', '.join(_SCHEDULES)}"
-        said.wrong("lr_scheduler_type", name, rule, f'did you mean "{near}"?')
-    return _SCHEDULES.get(name, "linear")
-
-
 def optimizer(values: Values) -> dict[str, Any]:
     return {
         "type": "adamw",
@@ -78,14 +73,14 @@ def optimizer(values: Values) -> dict[str, Any]:
     }
 
 
-def evaluation(values: Values, said: Said, *, default_steps: int = 500) -> dict[str, Any]:
+def evaluation(values: Values, said: Said) -> dict[str, Any]:
     """The block `evaluate`: steps between looks at the held-out text."""
     name = "evaluation_strategy" if values.has("evaluation_strategy") else "eval_strategy"
     strategy = values[name]
     if strategy == "epoch":
         said.note(name, "made right", "evaluated at the end; set --eval_steps for more")
     elif strategy == "steps" or values["evaluate_during_training"]:
-        return {"everySteps": values["eval_steps"] or default_steps}
+        return {"everySteps": values["eval_steps"] or EVAL_STEPS}
     elif strategy != "no":
         said.wrong(name, strategy, "must be one of no, steps, epoch")
     if values.has("eval_steps"):
@@ -133,6 +128,31 @@ def run_document(values: Values, said: Said, **parts: Any) -> dict[str, Any]:
         "output": {"to": run_folder(values["output_dir"])},
         **parts,
     }
+
+
+def stages(values: Values, said: Said, *, measured: bool) -> tuple[Stage, ...]:
+    """What --do_train and --do_eval ask for; `measured`: training is followed by an evaluation."""
+    if values["do_train"]:
+        return ("prepare", "train", "evaluate") if measured else ("prepare", "train")
+    if values["do_eval"]:
+        return ("prepare", "evaluate")
+    said.wrong("do_train", None, "neither --do_train nor --do_eval is given", "give one")
+    return ()
+
+
+def run_step(
+    values: Values, run: Mapping[str, Any], wanted: tuple[Stage, ...], *, model: str | None = None
+) -> RunStep:
+    """Stages of a run, whose results go where the Trainer's flags say. `model`: a saved one that is
+    measured instead of one that is trained."""
+    return RunStep(
+        run=run,
+        stages=wanted,
+        results=values["output_dir"],
+        overwrite=values["overwrite_output_dir"],
+        events=values["logging_dir"],
+        model=model,
+    )
 
 
 RUN_FOLDER = "run"

@@ -48,7 +48,7 @@ class Group:
 @dataclass(frozen=True, kw_only=True)
 class RunStep:
     """Stages of a run. Its own folder is `run.output.to`; what the earlier kit's user looks for is
-    put into `results` afterwards (`lmtrainer.replay.results`)."""
+    put into `results` afterwards (`lmtrainer.commands.replay.results`)."""
 
     run: Mapping[str, Any]
     """Document of a `RunConfig`, not resolved."""

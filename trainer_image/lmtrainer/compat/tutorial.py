@@ -6,13 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 from lmtrainer.compat.command import Command, Request
-from lmtrainer.compat.flags import Flag, Said, Values, table
+from lmtrainer.compat.flags import Said, Values, ignored, renamed, table
 from lmtrainer.compat.modelblock import MODEL_FLAGS, Model, read_length, read_model, read_tokenizer
-from lmtrainer.compat.trainer_flags import TRAINER, renamed, without
-from lmtrainer.compat.training import phase, run_document
-from lmtrainer.compat.translation import Note, RunStep, Step
-from lmtrainer.contract.arguments import Stage
+from lmtrainer.compat.trainer_flags import TRAINER
+from lmtrainer.compat.training import phase, run_document, run_step, stages
+from lmtrainer.compat.translation import Step
 
+KIT = "tutorial"
 LONGEST = 1024
 """Blocks that nobody gave a length, of a model that is not here to say its own."""
 
@@ -20,14 +20,14 @@ FLAGS = table(
     TRAINER,
     MODEL_FLAGS,
     (
-        Flag(name="train_data_file", kind="text", text="data.train"),
+        renamed("train_data_file", "text", "data.train"),
         renamed("eval_data_file", "text", "data.validation.files"),
         renamed("block_size", "int", "phases[0].sequenceLength", -1),
         renamed("line_by_line", "switch", "data.sequences lines", False),
         renamed("mlm", "switch", "objective mlm", False),
         renamed("mlm_probability", "float", "masking.share", 0.15),
         renamed("overwrite_cache", "switch", "data.rebuild", False),
-        *without("ignored", "only for permutation models", "plm_probability", "max_span_length"),
+        *ignored("only for permutation models", "plm_probability", "max_span_length"),
     ),
 )
 
@@ -51,15 +51,10 @@ def translate(values: Values, said: Said, request: Request) -> tuple[Step, ...]:
     )
     if model.objective == "clm":
         del run["masking"]
-    return (
-        RunStep(
-            run=run,
-            stages=_stages(values, said),
-            results=values["output_dir"],
-            overwrite=values["overwrite_output_dir"],
-            events=values["logging_dir"],
-        ),
-    )
+    if values["do_train"] and values["eval_data_file"] and not values["do_eval"]:
+        text = "not given, but --eval_data_file is: evaluated"
+        said.note("do_eval", "made right", text)
+    return (run_step(values, run, stages(values, said, measured=True)),)
 
 
 def _objective(values: Values, model: Model, said: Said) -> None:
@@ -85,22 +80,9 @@ def _data(values: Values, said: Said) -> dict[str, Any]:
     return data
 
 
-def _stages(values: Values, said: Said) -> tuple[Stage, ...]:
-    if values["do_train"]:
-        if values["eval_data_file"] and not values["do_eval"]:
-            said.more.append(
-                Note("--do_eval", "made right", "not given, but --eval_data_file is: evaluated")
-            )
-        return ("prepare", "train", "evaluate")
-    if values["do_eval"]:
-        return ("prepare", "evaluate")
-    said.wrong("do_train", None, "neither --do_train nor --do_eval is given", "give one")
-    return ()
-
-
 COMMANDS = (
     Command(
-        kit="tutorial",
+        kit=KIT,
         script="run_language_modeling.py",
         flags=FLAGS,
         translate=translate,

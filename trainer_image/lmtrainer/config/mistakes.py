@@ -90,6 +90,16 @@ def close_word(word: object, known: Iterable[str]) -> str:
     return lowered[near[0]] if near else ""
 
 
+def meant(word: object, known: Iterable[str], otherwise: str | None = None) -> str:
+    """The way out of an unknown word: the known one that was probably meant, else `otherwise`, or
+    all that are known."""
+    words = list(known)
+    near = close_word(word, words)
+    if near:
+        return f"did you mean {near}?"
+    return f"known: {', '.join(words)}" if otherwise is None else otherwise
+
+
 def show(value: object) -> str:
     """A value as a message repeats it: as JSON would write it, shortened, one line."""
     if isinstance(value, bool):
