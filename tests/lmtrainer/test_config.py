@@ -22,7 +22,7 @@ from lmtrainer.config.architecture import (
     PRESETS,
 )
 from lmtrainer.config.phase import Phase, batch_mistakes, batch_shape, warmup_steps
-from lmtrainer.config.run import volume_claims
+from lmtrainer.config.places import volume_claims
 
 PLAIN: dict[str, Any] = {
     "data": {"train": ["pvc://corpus/*.txt"]},

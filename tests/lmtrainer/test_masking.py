@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmtrainer.config.run import MaskingConfig
+from lmtrainer.config.masking import MaskingConfig
 from lmtrainer.dataset.masking import Stretches, mask
 from lmtrainer.randomness import derive
 from lmtrainer.vocab import Vocabulary

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lmtrainer.config.run import MaskingConfig
+from lmtrainer.config.masking import MaskingConfig
 from lmtrainer.dataset.masking import Stretches, mask
 from lmtrainer.vocab import Vocabulary
 

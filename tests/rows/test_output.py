@@ -24,7 +24,7 @@ from transformers import AutoTokenizer
 
 from lmtrainer.config import run as config_run
 from lmtrainer.config.architecture import Architecture
-from lmtrainer.config.run import EvaluateConfig
+from lmtrainer.config.evaluation import EvaluateConfig
 from lmtrainer.contract.reports import Position
 from lmtrainer.dataset import EvaluationRows, open_prepared
 from lmtrainer.dataset.batches import Batch

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lmtrainer.config import MistakesError, ResolvedRun
-from lmtrainer.config.run import MaskingConfig
+from lmtrainer.config.masking import MaskingConfig
 from lmtrainer.dataset import EvaluationRows, Prepared, TrainingRows, open_prepared, prepare
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.dataset.masking import Stretches, capped, mask, most_predictions

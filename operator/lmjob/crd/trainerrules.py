@@ -15,12 +15,14 @@ from lmtrainer.config.architecture import (
     ArchitectureChanges,
 )
 from lmtrainer.config.data import BY_LINE, DataConfig, ValidationConfig
+from lmtrainer.config.evaluation import EvaluateConfig
+from lmtrainer.config.masking import MaskingConfig
 from lmtrainer.config.mistakes import Mistake
 from lmtrainer.config.model import OBJECTIVES, TRAINABLE, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.output import OutputConfig
 from lmtrainer.config.phase import Phase
-from lmtrainer.config.run import EvaluateConfig, MaskingConfig, RunConfig
+from lmtrainer.config.run import RunConfig
 from lmtrainer.config.schema import fields
 from lmtrainer.config.shares import share_mistakes
 from lmtrainer.config.tokenizer import (

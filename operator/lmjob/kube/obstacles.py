@@ -15,7 +15,7 @@ from lmjob.core.plan.shapes import JobPlan
 from lmjob.kube.client import Client
 from lmjob.kube.kinds import CLAIMS
 from lmjob.kube.view import View
-from lmtrainer.config.run import volume_claims
+from lmtrainer.config.places import volume_claims
 
 FOUND_SECONDS = 60.0
 MAX_FOUND = 4096

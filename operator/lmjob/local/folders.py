@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lmtrainer.config import Mistake, MistakesError, Work
 from lmtrainer.config.mistakes import show
-from lmtrainer.config.run import volume_claims, written_places
+from lmtrainer.config.places import volume_claims, written_places
 from lmtrainer.config.sources import claims, parse_location
 from lmtrainer.contract.output import RUN_FILE, folder_beside
 

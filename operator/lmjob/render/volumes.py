@@ -12,7 +12,7 @@ from lmjob.api.names import Role
 from lmjob.core.plan import JobPlan
 from lmjob.core.plan.outline import claims_of
 from lmtrainer.config import CommandConfig, Work
-from lmtrainer.config.run import volume_claims, written_places
+from lmtrainer.config.places import volume_claims, written_places
 from lmtrainer.config.sources import claims
 
 CLAIMS_FOLDER = "/mnt/claims"

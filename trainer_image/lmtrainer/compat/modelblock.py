@@ -17,7 +17,13 @@ from lmtrainer.compat.models import (
     read_overrides,
     saved_config,
 )
-from lmtrainer.config.architecture import KEPT_BY_NO_WEIGHT, PRESETS, ArchitectureChanges, ModelType
+from lmtrainer.config.architecture import (
+    DEFAULT_PRESET,
+    KEPT_BY_NO_WEIGHT,
+    PRESETS,
+    ArchitectureChanges,
+    ModelType,
+)
 from lmtrainer.config.mistakes import Mistake, meant, show
 from lmtrainer.config.model import OBJECTIVES
 from lmtrainer.config.schema import fields
@@ -104,13 +110,12 @@ def _changes(family: ModelType, plain: Mapping[str, Any], where: str, said: Said
 def _from_scratch(family: ModelType, name: str, wanted: Mapping[str, Any], *, known: bool) -> Model:
     """A file gives the sizes, or a name that stands for them; what neither says the preset does."""
     preset = NAMES[name][1] if name in NAMES and not known else None
-    default = "small" if family == "gpt2" else "base"
     block: dict[str, Any] = {"type": family}
     if preset or not known:
-        block["preset"] = preset or default
+        block["preset"] = preset or DEFAULT_PRESET[family]
     if wanted:
         block["config"] = dict(wanted)
-    sizes = PRESETS[family][preset or default]
+    sizes = PRESETS[family][preset or DEFAULT_PRESET[family]]
     return Model(family=family, block=block, positions=_positions(wanted) or sizes.max_positions)
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from lmtrainer.compat.documents import Files, json_at
-from lmtrainer.config.architecture import PRESETS, ModelType
+from lmtrainer.config.architecture import PRESETS, ArchitectureChanges, ModelType
 from lmtrainer.config.mistakes import Mistake, meant, show
+from lmtrainer.config.schema import camel, fields
+from lmtrainer.config.spelling import SPELLING
 
 CONFIG = "config.json"
 
@@ -46,37 +48,16 @@ def location_of(name: str, files: Files) -> str:
     return f"hf://{name}" if "/" in name else name
 
 
-_LIKE_BERT: Mapping[str, str] = {
-    "hidden_size": "hiddenSize",
-    "num_hidden_layers": "layers",
-    "num_attention_heads": "heads",
-    "intermediate_size": "intermediateSize",
-    "max_position_embeddings": "maxPositions",
-    "hidden_dropout_prob": "dropout",
-    "attention_probs_dropout_prob": "attentionDropout",
-    "layer_norm_eps": "layerNormEpsilon",
-    "initializer_range": "initializerRange",
-    "hidden_act": "activation",
-}
+_OLDER: Mapping[str, Mapping[str, str]] = {"gpt2": {"n_ctx": "maxPositions"}}
+"""Keys that transformers wrote once."""
+
 WORDS: Mapping[ModelType, Mapping[str, str]] = MappingProxyType(
     {
-        "bert": _LIKE_BERT,
-        "roberta": _LIKE_BERT,
-        "groupbert": _LIKE_BERT,
-        "gpt2": {
-            "n_embd": "hiddenSize",
-            "n_layer": "layers",
-            "n_head": "heads",
-            "n_inner": "intermediateSize",
-            "n_positions": "maxPositions",
-            "n_ctx": "maxPositions",
-            "resid_pdrop": "dropout",
-            "embd_pdrop": "dropout",
-            "attn_pdrop": "attentionDropout",
-            "layer_norm_epsilon": "layerNormEpsilon",
-            "initializer_range": "initializerRange",
-            "activation_function": "activation",
-        },
+        family: {
+            **{word: camel(name) for name, words in spelling.items() for word in words},
+            **_OLDER.get(family, {}),
+        }
+        for family, spelling in SPELLING.items()
     }
 )
 """Key of config.json -> field of `model.config`."""
@@ -108,7 +89,7 @@ _KEPT = re.compile(
 """Keys that say nothing of the model's shape, or what the tokenizer says."""
 
 _OVERRIDE = re.compile(r"(?P<key>[A-Za-z_]\w*)=(?P<value>.*)")
-_WHOLE = frozenset({"hiddenSize", "layers", "heads", "intermediateSize", "maxPositions"})
+_WHOLE = frozenset(f.key for f in fields(ArchitectureChanges) if int in get_args(f.kind))
 
 
 def family_of(plain: Mapping[str, Any], where: str) -> ModelType | Mistake:

@@ -5,10 +5,11 @@ opens a file, reads the environment or imports a library.
 """
 
 from lmtrainer.config.command import CommandConfig
+from lmtrainer.config.hashing import config_hash, fingerprint, identity
 from lmtrainer.config.mistakes import Mistake, MistakesError
 from lmtrainer.config.reading import parse
 from lmtrainer.config.resolution import resolve
-from lmtrainer.config.run import ResolvedRun, RunConfig, Work, config_hash, fingerprint, identity
+from lmtrainer.config.run import ResolvedRun, RunConfig, Work
 from lmtrainer.config.schema import document
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -81,29 +82,21 @@ class ArchitectureChanges:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def _bert(layers: int, hidden: int, heads: int) -> Architecture:
+def _bert(
+    layers: int, hidden: int, heads: int, *, positions: int = 512, epsilon: float = 1e-12
+) -> Architecture:
     return Architecture(
         layers=layers,
         hidden_size=hidden,
         heads=heads,
         intermediate_size=4 * hidden,
-        max_positions=512,
+        max_positions=positions,
+        layer_norm_epsilon=epsilon,
     )
 
 
-def _roberta(layers: int, hidden: int, heads: int) -> Architecture:
-    return dataclasses.replace(_bert(layers, hidden, heads), layer_norm_epsilon=1e-5)
-
-
-def _gpt2(layers: int, hidden: int, heads: int) -> Architecture:
-    return Architecture(
-        layers=layers,
-        hidden_size=hidden,
-        heads=heads,
-        intermediate_size=4 * hidden,
-        max_positions=1024,
-        layer_norm_epsilon=1e-5,
-    )
+_roberta = functools.partial(_bert, epsilon=1e-5)
+_gpt2 = functools.partial(_bert, positions=1024, epsilon=1e-5)
 
 
 # Sizes: BERT miniatures of Turc et al. 2019 (arXiv 1908.08962) and BERT's own two; GPT-2's four of
@@ -137,3 +130,8 @@ PRESETS: Mapping[ModelType, Mapping[str, Architecture]] = MappingProxyType(
         },
     }
 )
+
+DEFAULT_PRESET: Mapping[ModelType, str] = MappingProxyType(
+    {"bert": "base", "roberta": "base", "groupbert": "base", "gpt2": "small"}
+)
+"""The size of a model from scratch that names none: the first that was published."""

@@ -10,6 +10,7 @@ from typing import Literal
 
 from lmtrainer.config.architecture import (
     CONV_GROUP_SIZE,
+    DEFAULT_PRESET,
     FFN_GROUPS,
     PRESETS,
     Architecture,
@@ -105,10 +106,9 @@ class ModelConfig:
             yield from _size_mistakes(self.config.hidden_size, self.config.heads)
 
     def architecture(self) -> Architecture:
-        """The sizes of a model from scratch; without a preset `small` (gpt2) or `base`."""
+        """The sizes of a model from scratch."""
         assert self.type is not None
-        default = "small" if self.type == "gpt2" else "base"
-        preset = PRESETS[self.type][self.preset or default]
+        preset = PRESETS[self.type][self.preset or DEFAULT_PRESET[self.type]]
         changes = {
             f.name: getattr(self.config, f.name)
             for f in dataclasses.fields(self.config)

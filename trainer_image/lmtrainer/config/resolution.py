@@ -14,12 +14,13 @@ from lmtrainer.config.architecture import (
     ArchitectureChanges,
     ModelType,
 )
+from lmtrainer.config.hashing import config_hash
 from lmtrainer.config.model import OBJECTIVES, ModelConfig
 from lmtrainer.config.optimizer import OptimizerConfig
 from lmtrainer.config.pairs import PairsConfig
 from lmtrainer.config.phase import Phase, warmup_steps
 from lmtrainer.config.precision import LossScaleConfig, Precision, loss_scale_type
-from lmtrainer.config.run import ResolvedRun, RunConfig, config_hash
+from lmtrainer.config.run import ResolvedRun, RunConfig
 from lmtrainer.config.shares import shared_out
 from lmtrainer.config.tokenizer import (
     SpecialTokens,

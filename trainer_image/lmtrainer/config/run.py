@@ -6,16 +6,16 @@ once, when a job is planned; the trainer only ever reads a resolved configuratio
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from lmtrainer.config.command import CommandConfig
 from lmtrainer.config.data import DataConfig
 from lmtrainer.config.divergence import DivergenceConfig
+from lmtrainer.config.evaluation import EvaluateConfig
+from lmtrainer.config.masking import MaskingConfig
 from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.model import OBJECTIVES, ModelConfig, Objective
 from lmtrainer.config.objectives import objective_mistakes, pair_mistakes, sequence_mistakes
@@ -25,55 +25,9 @@ from lmtrainer.config.pairs import PairsConfig
 from lmtrainer.config.parallel import ParallelConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.precision import LossScaleConfig, Precision
-from lmtrainer.config.schema import document, required, setting
+from lmtrainer.config.schema import required, setting
 from lmtrainer.config.shares import share_mistakes
-from lmtrainer.config.sources import claims
 from lmtrainer.config.tokenizer import TokenizerConfig
-
-SCORES_AT_ONCE = 1 << 24
-"""Most scores of the vocabulary that are in memory, unless those of one position are more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskingConfig:
-    """How tokens are hidden for the masked objective (Devlin et al. 2018, arXiv 1810.04805)."""
-
-    share: float = setting(0.15, "share of the tokens to predict", above=0, maximum=0.9)
-    masked: float = setting(
-        0.8, "of those, the share shown as the mask token", minimum=0, maximum=1
-    )
-    random: float = setting(
-        0.1, "of those, the share shown as a random token", minimum=0, maximum=1
-    )
-    whole_words: bool = setting(False, "hide words whole, never a part of one")
-    max_predictions: int | Literal["auto"] | None = setting(
-        None, "most of a sequence; auto: what chance seldom exceeds", minimum=1
-    )
-
-    def mistakes(self) -> Iterator[Mistake]:
-        if self.masked + self.random > 1:
-            total = f"{self.masked + self.random:g}"
-            rule = f"masked + random is {total}, above 1"
-            yield Mistake("random", f"{self.random:g}", rule, "lower one", about=("masked",))
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """What is measured on the held-out text, and when."""
-
-    every_steps: int | None = setting(
-        None, "evaluate each so many steps; left out, only at the end", minimum=1
-    )
-    only_mlm: bool = setting(False, "of mlm+nsp measure the masked tokens alone")
-    fill: tuple[str, ...] = setting(
-        tuple, "sentences with [MASK] that the trained model fills in", max_items=100
-    )
-
-    def mistakes(self) -> Iterator[Mistake]:
-        for index, text in enumerate(self.fill):
-            if "[MASK]" not in text:
-                way_out = "write [MASK] where the model shall put a word"
-                yield Mistake(f"fill[{index}]", show(text), "has no [MASK] to fill in", way_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,68 +177,3 @@ class ResolvedRun(RunConfig):
 
 Work = RunConfig | CommandConfig
 """What a group of nodes can be asked to do: train, or run a program of the user's own."""
-
-
-_WITHOUT_WEIGHT = (
-    "output",
-    "checkpoint",
-    "evaluate",
-    "threadsPerProcess",
-    "configHash",
-    "divergence",
-    "hangSeconds",
-    "parallel",
-    "gradientCheckpointing",
-    "lossChunks",
-    "torchCompile",
-)
-"""How results are kept and looked at, and how the same sums are computed."""
-
-
-def identity(config: Work) -> dict[str, Any]:
-    """The part of a configuration that decides the weights: runs with equal identities may share an
-    output folder. Where results go, how often they are saved or looked at, is not part of it.
-    Whether a program of the user's own may go on with what lies there is its own affair."""
-    if isinstance(config, CommandConfig):
-        return {"program": "command"}
-    kept = document(config)
-    for name in _WITHOUT_WEIGHT:
-        kept.pop(name, None)
-    for name in ("cache", "processes", "rebuild", "copyToNode"):
-        kept["data"].pop(name, None)
-    for phase in kept["phases"]:
-        phase.pop("microBatchSize")  # how a batch is cut changes rounding, not the maths
-    return dict(kept)
-
-
-def fingerprint(plain: Any) -> str:
-    """sha256 of a plain document in canonical JSON: equal documents, equal fingerprints."""
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def scores_at_once(targets: int, vocabulary: int, parts: int) -> int:
-    """Positions whose scores of every token are computed at once."""
-    return max(1, min(-(-targets // parts), SCORES_AT_ONCE // vocabulary))
-
-
-def config_hash(config: Work) -> str:
-    """Hash of what decides the weights: the frozen one, where there is one."""
-    frozen = config.config_hash if isinstance(config, ResolvedRun) else None
-    return frozen or fingerprint(identity(config))
-
-
-def volume_claims(config: Work) -> tuple[str, ...]:
-    """Every volume claim that the configuration reads or writes."""
-    if isinstance(config, CommandConfig):
-        return claims([*config.locations, config.output.to])
-    places = [*config.data.train, *config.data.validation.files, *written_places(config)]
-    places += [p for p in (config.tokenizer.from_, config.model.from_) if p]
-    return claims(places)
-
-
-def written_places(config: Work) -> tuple[str, ...]:
-    """Locations that the run writes to."""
-    if isinstance(config, CommandConfig) or config.data.cache is None:
-        return (config.output.to,)
-    return (config.output.to, config.data.cache)

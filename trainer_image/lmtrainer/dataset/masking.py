@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lmtrainer.config.run import MaskingConfig
+from lmtrainer.config.masking import MaskingConfig
 from lmtrainer.randomness import bits, uniform
 from lmtrainer.vocab import Vocabulary
 

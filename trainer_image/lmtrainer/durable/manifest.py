@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lmtrainer.config.hashing import fingerprint
 from lmtrainer.config.mistakes import MistakesError, show
 from lmtrainer.config.reading import parse
-from lmtrainer.config.run import fingerprint
 from lmtrainer.config.schema import camel, document, required, setting
 from lmtrainer.contract.reports import known_part
 from lmtrainer.durable.files import LEFTOVER, FileFact, measure, open_regular, read_small, replace

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lmtrainer.config import RunConfig
-from lmtrainer.config.run import scores_at_once
+from lmtrainer.config.scores import scores_at_once
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.models.objective import pair_scores, target_hidden, to_device, word_scores
 from lmtrainer.models.precision import autocast

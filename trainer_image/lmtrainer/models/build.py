@@ -1,8 +1,8 @@
-"""Makes a model of the configured family and sizes, or takes one from a folder. The one place that
-maps our words for sizes to those of transformers."""
+"""Makes a model of the configured family and sizes, or takes one from a folder."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,10 +23,8 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from lmtrainer.config.architecture import (
-    Architecture,
-    ModelType,
-)
+from lmtrainer.config.architecture import Architecture, ModelType
+from lmtrainer.config.spelling import SPELLING
 from lmtrainer.faults import UserError
 from lmtrainer.models import groupbert, saved
 from lmtrainer.models.attention import PACKED, register
@@ -107,7 +105,7 @@ def from_folder(  # noqa: PLR0913 - words that say what they are, each with a de
     if pairs is None:
         pairs = _PAIRED in (config.architectures or [""])[0]
     for name, value in habits.items():
-        for word in _HABITS[kind][name]:
+        for word in SPELLING[kind][name]:
             setattr(config, word, value)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -135,12 +133,27 @@ def _make_ready() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
+def _spelled(kind: ModelType, sizes: Architecture, vocabulary: Vocabulary) -> dict[str, Any]:
+    """What every family has, in its own words; what is None stays as the family has it."""
+    values = {name: getattr(sizes, name) for name in SPELLING[kind]}
+    return {
+        "vocab_size": vocabulary.size,
+        "pad_token_id": vocabulary.pad,
+        **{
+            word: value
+            for name, value in values.items()
+            if value is not None
+            for word in SPELLING[kind][name]
+        },
+    }
+
+
 def _bert(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
-    return _like_bert(BertConfig, sizes, vocabulary)
+    return BertConfig(**_spelled("bert", sizes, vocabulary))
 
 
 def _groupbert(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
-    return _like_bert(GroupBertConfig, sizes, vocabulary)
+    return GroupBertConfig(**_spelled("groupbert", sizes, vocabulary))
 
 
 def _roberta(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
@@ -149,80 +162,22 @@ def _roberta(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
             "tokenizer: has no pad token, from whose id roberta counts positions; "
             "choose another tokenizer, or name the token in its tokenizer_config.json"
         )
-    return _like_bert(
-        RobertaConfig,
-        sizes,
-        vocabulary,
-        max_position_embeddings=sizes.max_positions + vocabulary.pad + 1,
+    more = sizes.max_positions + vocabulary.pad + 1
+    return RobertaConfig(
+        **_spelled("roberta", dataclasses.replace(sizes, max_positions=more), vocabulary),
         type_vocab_size=1,
         bos_token_id=vocabulary.cls,
         eos_token_id=vocabulary.sep,
     )
 
 
-def _like_bert(
-    kind: type[PretrainedConfig], sizes: Architecture, vocabulary: Vocabulary, **others: Any
-) -> PretrainedConfig:
-    """`others` are what the family has of its own, or otherwise."""
-    shared: dict[str, Any] = {
-        "vocab_size": vocabulary.size,
-        "hidden_size": sizes.hidden_size,
-        "num_hidden_layers": sizes.layers,
-        "num_attention_heads": sizes.heads,
-        "intermediate_size": sizes.intermediate_size,
-        "max_position_embeddings": sizes.max_positions,
-        "hidden_dropout_prob": sizes.dropout,
-        "attention_probs_dropout_prob": sizes.attention_dropout,
-        "layer_norm_eps": sizes.layer_norm_epsilon,
-        "initializer_range": sizes.initializer_range,
-        "pad_token_id": vocabulary.pad,
-    }
-    if sizes.activation is not None:
-        shared["hidden_act"] = sizes.activation
-    return kind(**shared | others)
-
-
 def _gpt2(sizes: Architecture, vocabulary: Vocabulary) -> PretrainedConfig:
-    activation = {} if sizes.activation is None else {"activation_function": sizes.activation}
     return GPT2Config(
-        **activation,
-        vocab_size=vocabulary.size,
-        n_embd=sizes.hidden_size,
-        n_layer=sizes.layers,
-        n_head=sizes.heads,
-        n_inner=sizes.intermediate_size,
-        n_positions=sizes.max_positions,
-        resid_pdrop=sizes.dropout,
-        embd_pdrop=sizes.dropout,
-        attn_pdrop=sizes.attention_dropout,
-        layer_norm_epsilon=sizes.layer_norm_epsilon,
-        initializer_range=sizes.initializer_range,
+        **_spelled("gpt2", sizes, vocabulary),
         bos_token_id=vocabulary.eos if vocabulary.bos is None else vocabulary.bos,
         eos_token_id=vocabulary.eos,
-        pad_token_id=vocabulary.pad,
     )
 
-
-_LIKE_BERT: Mapping[str, tuple[str, ...]] = {
-    "dropout": ("hidden_dropout_prob",),
-    "attention_dropout": ("attention_probs_dropout_prob",),
-    "layer_norm_epsilon": ("layer_norm_eps",),
-    "activation": ("hidden_act",),
-}
-_HABITS: Mapping[ModelType, Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "bert": _LIKE_BERT,
-        "roberta": _LIKE_BERT,
-        "groupbert": _LIKE_BERT,
-        "gpt2": {
-            "dropout": ("resid_pdrop", "embd_pdrop"),
-            "attention_dropout": ("attn_pdrop",),
-            "layer_norm_epsilon": ("layer_norm_epsilon",),
-            "activation": ("activation_function",),
-        },
-    }
-)
-"""What transformers calls the changes that fit any weights."""
 
 _CONFIGS: Mapping[ModelType, Callable[[Architecture, Vocabulary], PretrainedConfig]] = (
     MappingProxyType({"bert": _bert, "roberta": _roberta, "groupbert": _groupbert, "gpt2": _gpt2})

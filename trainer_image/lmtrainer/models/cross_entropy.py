@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lmtrainer.config.run import scores_at_once
+from lmtrainer.config.scores import scores_at_once
 
 
 def linear_cross_entropy(

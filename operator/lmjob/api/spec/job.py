@@ -16,7 +16,7 @@ from lmjob.api.spec.refusals import REFUSED_JOB_FIELDS
 from lmjob.api.spec.roles import EvaluateRole
 from lmjob.api.spec.syntax import NAMESPACE, NAMESPACE_HELP
 from lmtrainer.config import CommandConfig, Mistake, RunConfig, parse
-from lmtrainer.config.run import EvaluateConfig
+from lmtrainer.config.evaluation import EvaluateConfig
 from lmtrainer.config.schema import fields, required, setting
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lmjob.api.names import MAX_REPLICAS
 from lmjob.api.spec.pods import PodFields
+from lmtrainer.config.evaluation import EvaluateConfig
 from lmtrainer.config.mistakes import Mistake
-from lmtrainer.config.run import EvaluateConfig
 from lmtrainer.config.schema import setting
 
 

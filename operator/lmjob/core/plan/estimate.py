@@ -42,7 +42,7 @@ from lmtrainer.config.architecture import (
 )
 from lmtrainer.config.phase import Phase, batch_shape
 from lmtrainer.config.resolution import TOKENIZER_DEFAULTS
-from lmtrainer.config.run import scores_at_once
+from lmtrainer.config.scores import scores_at_once
 
 # Bytes per token and layer, as multiples of (h, m).
 _SAVED = {

@@ -8,7 +8,7 @@ from lmjob.core.plan.estimate import MemoryEstimate, estimate
 from lmjob.core.plan.shapes import JobPlan
 from lmtrainer.config import CommandConfig, RunConfig
 from lmtrainer.config.phase import Phase, batch_shape
-from lmtrainer.config.run import volume_claims, written_places
+from lmtrainer.config.places import volume_claims, written_places
 from lmtrainer.config.sources import claims
 
 
