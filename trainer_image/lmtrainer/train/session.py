@@ -65,12 +65,12 @@ class Session:
         self.world = world
         self.prepared = prepared
         self.model = make()
-        if self.run.parallel.strategy != "fsdp":
+        self._sharing = sharing_of(self.model, self.run, world)
+        if not self._sharing.in_parts:
             self.model.to(world.device)  # a sharded one moves layer by layer
         self.leader = leader
         self.memory = Memory()
         self.saving = Saving(self.run, context.node, output, leader)
-        self._sharing = sharing_of(self.model, self.run, world)
         self.recovery = Recovery(self.run)
         self._fresh = make
         self._index = 0
