@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lmtrainer.faults import UserError
 from lmtrainer.text import documents as module
-from lmtrainer.text.documents import BLOCK, PIECE, cut_lines, documents, joined, paragraphs
+from lmtrainer.text.decoding import BLOCK
+from lmtrainer.text.documents import PIECE, cut_lines, documents, joined, paragraphs
 
 RULES = {
     "line": ["first line", " second\x0cline", "third"],
@@ -100,7 +101,7 @@ LINES = st.lists(st.sampled_from(["word", " indented", "", "\t", "x" * 9, "end "
 @example(lines=["word", "word", "", "word"], size=1)
 def test_long_documents_come_in_pieces_that_make_up_the_text(tmp_path, monkeypatch, lines, size):
     monkeypatch.setattr("lmtrainer.text.documents.PIECE", size)
-    monkeypatch.setattr("lmtrainer.text.documents.BLOCK", 7)
+    monkeypatch.setattr("lmtrainer.text.decoding.BLOCK", 7)
     text = "\n".join(lines)
     path = tmp_path / "text"
     path.write_text(text)

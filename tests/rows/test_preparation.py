@@ -415,7 +415,7 @@ def test_row_039_documents_are_counted_as_they_are_read(
     path.write_text("\n".join(lines))
     reading = Reading(rule)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lmtrainer.text.documents.BLOCK", block)
+        patch.setattr("lmtrainer.text.decoding.BLOCK", block)
         patch.setattr("lmtrainer.text.counting.LONGEST_LINE", longest)
         read: list[int] = []
         count = count_documents(path, reading, read.append)

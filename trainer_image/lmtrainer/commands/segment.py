@@ -93,7 +93,8 @@ def _batches(file: TextFile, encoding: str) -> Iterator[Lines]:
     """Lines, some together, each with what stands before it: the break of the line before, or
     SEPARATOR between the parts of a line that is cut because nobody can hold it. UserError if the
     file is not text in that encoding."""
-    from lmtrainer.text.documents import cut_lines, decoded
+    from lmtrainer.text.decoding import decoded
+    from lmtrainer.text.documents import cut_lines
     from lmtrainer.text.segmenters import SEPARATOR
 
     batch: Lines = []

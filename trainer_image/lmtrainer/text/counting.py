@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lmtrainer.text.documents import LONGEST_LINE, decoded
+from lmtrainer.text.decoding import decoded
+from lmtrainer.text.documents import LONGEST_LINE
 from lmtrainer.text.files import OnRead, TextFile, form_of
 from lmtrainer.text.records import Reading, records
 

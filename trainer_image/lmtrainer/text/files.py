@@ -91,13 +91,16 @@ def size_of(file: TextFile) -> int:
     """Bytes."""
     if isinstance(file, Stretch):
         return file.end - file.begin
-    return sum(part.stat().st_size for part in _parts(file)) if _local(file) else _far(file).size
+    if isinstance(file, RemoteFile):
+        return file.size
+    return sum(part.stat().st_size for part in _parts(file))
 
 
 def stamp_of(file: TextFile) -> Any:
     """Something that is another one once the file was changed, without reading it."""
-    if not _local(file):
-        return _far(file).now().version
+    assert not isinstance(file, Stretch), "a corpus is of whole files"
+    if isinstance(file, RemoteFile):
+        return file.now().version
     facts = (part.stat() for part in _parts(file))
     return tuple((fact.st_size, fact.st_mtime_ns) for fact in facts)
 
@@ -105,9 +108,10 @@ def stamp_of(file: TextFile) -> Any:
 def described(file: TextFile, on_read: OnRead) -> dict[str, Any]:
     """Name, size and contents, for a fingerprint. A file elsewhere is not read for it: its version
     stands for its contents."""
-    if not _local(file):
-        on_read(_far(file).size)
-        return {"name": file.name, "size": _far(file).size, "version": _far(file).version}
+    assert not isinstance(file, Stretch), "a corpus is of whole files"
+    if isinstance(file, RemoteFile):
+        on_read(file.size)
+        return {"name": file.name, "size": file.size, "version": file.version}
     facts = []
     for part in _parts(file):
         facts.append(measure(part))
@@ -122,18 +126,8 @@ def _joined(facts: list[FileFact]) -> FileFact:
     return FileFact(size=sum(fact.size for fact in facts), sha256=digest)
 
 
-def _local(file: TextFile) -> bool:
-    return isinstance(file, Path)
-
-
-def _far(file: TextFile) -> RemoteFile:
-    assert isinstance(file, RemoteFile)
-    return file
-
-
-def _parts(file: TextFile) -> list[Path]:
+def _parts(path: Path) -> list[Path]:
     """The plain files that a file on this machine is made of."""
-    path = cast(Path, file)
     if path.is_dir():
         return sorted(part for part in path.iterdir() if part.is_file())
     return [path.resolve()]

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, cast
 
 from lmtrainer.faults import UserError
 from lmtrainer.text.copies import kept
+from lmtrainer.text.patterns import is_pattern
 
 BLOCK = 16 << 20
 """Bytes that are asked for at once: text is read from end to end."""
@@ -54,7 +55,7 @@ def found(url: str, field: str) -> list[RemoteFile]:
     system = file_system(url)
     with _asking(field, url):
         system.invalidate_cache()
-        if set(url) & set("*?["):
+        if is_pattern(url):
             matches = system.glob(url, detail=True)
         elif system.isfile(url):
             matches = {url: system.info(url)}

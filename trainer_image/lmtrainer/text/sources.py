@@ -6,9 +6,7 @@ a claim's folder is ever handed out, whatever symbolic links lie in it.
 
 from __future__ import annotations
 
-import fnmatch
 import importlib.resources
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from lmtrainer.contract.output import MODEL_FOLDER, RUN_FILE
 from lmtrainer.faults import UserError
 from lmtrainer.text import hub, remote
 from lmtrainer.text.files import TextFile, is_saved
+from lmtrainer.text.patterns import is_pattern, matches, names_in
 
 STORES = ("s3",)
 """Schemes whose files are read where they are."""
@@ -45,25 +44,32 @@ class _Place:
 
 
 def expand(
-    locations: Sequence[str],
-    claims: Mapping[str, str],
-    field: str = "data.train",
-    *,
-    numbered: bool = True,
+    locations: Sequence[str], claims: Mapping[str, str], field: str = "data.train"
 ) -> tuple[TextFile, ...]:
-    """The files that locations name, in their order, those of one pattern sorted by path.
+    """The files that the locations of a list name, in their order; a file is taken once, however
+    many locations name it. Raises UserError as `files_of` does."""
+    found: dict[TextFile, None] = {}
+    for index, text in enumerate(locations):
+        found.update(dict.fromkeys(files_of(text, claims, f"{field}[{index}]")))
+    return tuple(found)
+
+
+def files_of(text: str, claims: Mapping[str, str], field: str) -> Sequence[TextFile]:
+    """The files that a location names, those of a pattern sorted by path.
 
     A pattern may hold `*`, `?`, `[...]` and `**`; a folder, written without any of these, means
     every file in it, at any depth, unless the `datasets` library saved it: that is one file. Names
-    that begin with a dot are left out unless written out. A file is taken once, however many
-    locations name it. Raises UserError, which names `field`, if a location names no file at all, an
-    unknown claim or sample, or a file outside its claim. `numbered`: the field is a list of them.
+    that begin with a dot are left out unless written out. Raises UserError, which names `field`, if
+    there is no file at all, an unknown claim or sample, or a file outside its claim.
     """
-    found: dict[TextFile, None] = {}
-    for index, text in enumerate(locations):
-        where = f"{field}[{index}]" if numbered else field
-        found.update(dict.fromkeys(_expanded(text, claims, where)))
-    return tuple(found)
+    location = _parsed(text, field)
+    if location.scheme in STORES:
+        return remote.found(str(location), field)
+    place = _place(location, text, claims, field)
+    files = _files(place)
+    if not files:
+        raise UserError(_no_match(place))
+    return files
 
 
 def folder(location: str, claims: Mapping[str, str], field: str = "folder") -> Path:
@@ -85,17 +91,6 @@ def saved(location: str, claims: Mapping[str, str], field: str) -> Path:
     found = folder(location, claims, field)
     inside = found / MODEL_FOLDER
     return inside if (found / RUN_FILE).is_file() and inside.is_dir() else found
-
-
-def _expanded(text: str, claims: Mapping[str, str], field: str) -> Sequence[TextFile]:
-    location = _parsed(text, field)
-    if location.scheme in STORES:
-        return remote.found(str(location), field)
-    place = _place(location, text, claims, field)
-    files = _files(place)
-    if not files:
-        raise UserError(_no_match(place))
-    return files
 
 
 def _parsed(text: str, field: str) -> Location:
@@ -142,55 +137,18 @@ def _files(place: _Place) -> list[Path]:
     """Files that a location names, with links followed. Folders that a pattern matches are left
     out: who wants what lies deeper writes `**`."""
     found = []
-    whole_folders = not any(map(_is_pattern, place.parts))
-    for path in _matches(place.root, place.parts):
+    whole_folders = not any(map(is_pattern, place.parts))
+    for path in matches(place.root, place.parts):
         inside = _inside(place, path)
         if whole_folders and is_saved(inside):
             return [inside]
         if whole_folders and (inside / SPLITS_FILE).is_file():
             raise UserError(_several_splits(place, inside))
         if whole_folders and inside.is_dir():
-            found += [_inside(place, below) for below in _matches(inside, ("**", "*"))]
+            found += [_inside(place, below) for below in matches(inside, ("**", "*"))]
         else:
             found.append(inside)
     return [path for path in found if path.is_file()]
-
-
-def _matches(start: Path, parts: Sequence[str]) -> Iterator[Path]:
-    """Paths below `start` that match the parts of a pattern, sorted at each level. `**` is any
-    number of folders; it follows no link to a folder, so that no circle is walked."""
-    if not parts:
-        yield start
-        return
-    head, *rest = parts
-    if head != "**":
-        for name in _named(start, head):
-            yield from _matches(start / name, rest)
-        return
-    yield from _matches(start, rest or ["*"])
-    for below in (start / name for name in _names(start)):
-        if below.is_dir() and not below.is_symlink():
-            yield from _matches(below, parts)
-
-
-def _named(folder: Path, part: str) -> list[str]:
-    """Names in a folder that match one part of a pattern."""
-    if not _is_pattern(part):
-        return [part] if os.path.lexists(folder / part) else []
-    names = _names(folder, hidden=part.startswith("."))
-    return [name for name in names if fnmatch.fnmatchcase(name, part)]
-
-
-def _is_pattern(part: str) -> bool:
-    return bool(set(part) & set("*?["))
-
-
-def _names(folder: Path, *, hidden: bool = False) -> list[str]:
-    """Sorted names in a folder; none if it is no folder."""
-    if not folder.is_dir():
-        return []
-    names = (path.name for path in folder.iterdir())
-    return sorted(name for name in names if hidden or not name.startswith("."))
 
 
 def _inside(place: _Place, path: Path) -> Path:
@@ -210,7 +168,7 @@ def _inside(place: _Place, path: Path) -> Path:
 
 
 def _several_splits(place: _Place, folder: Path) -> str:
-    names = ", ".join(name for name in _names(folder) if is_saved(folder / name))
+    names = ", ".join(name for name in names_in(folder) if is_saved(folder / name))
     example = f"{place.text}/train"
     return f"{place.field}: {place.text} holds the splits {names}; name one, such as {example}"
 
@@ -219,10 +177,10 @@ def _no_match(place: _Place) -> str:
     """What was looked at in vain: the deepest folder that is written out and is there."""
     seen = place.root
     for part in place.parts:
-        if _is_pattern(part) or not (seen / part).is_dir():
+        if is_pattern(part) or not (seen / part).is_dir():
             break
         seen = seen / part
-    names = _names(seen, hidden=True)
+    names = names_in(seen, hidden=True)
     first = ", ".join(_shown(names[:SHOWN_ENTRIES]))
     below = "" if seen == place.root else f' in "{seen.relative_to(place.root)}"'
     entries = f"{len(names)} entries seen{below}" + (f", first: {first}" if names else "")

@@ -7,7 +7,8 @@ neither the number of processes nor the order of work changes it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,7 @@ from lmtrainer.randomness import Purpose, derive, uniform
 from lmtrainer.text.documents import Piece
 from lmtrainer.text.files import TextFile, size_of
 from lmtrainer.text.records import Reading, reading_of, records
-from lmtrainer.text.sources import expand
+from lmtrainer.text.sources import files_of
 
 Split = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")
@@ -65,12 +66,12 @@ def find(data: DataConfig, seed: int, claims: Mapping[str, str]) -> Corpus:
     found = {field: _expanded(text, claims, field, faults) for field, text in fields + others}
     if faults:
         raise UserError("\n".join(faults))
-    held_out = tuple(dict.fromkeys(file for field, _ in others for file in found[field]))
+    held_out = dict.fromkeys(file for field, _ in others for file in found[field])
     named: dict[TextFile, int] = {}
     for index, (field, _) in enumerate(fields):
         for file in found[field]:
             named.setdefault(file, index)
-    left = {file: index for file, index in named.items() if file not in set(held_out)}
+    left = {file: index for file, index in named.items() if file not in held_out}
     if not left:
         raise UserError(
             "data.train: every file is held out by data.validation.files; "
@@ -79,16 +80,17 @@ def find(data: DataConfig, seed: int, claims: Mapping[str, str]) -> Corpus:
     share = data.validation.share
     weighted = None
     if data.weights is not None:
-        weighted = tuple(list(left.values()).count(index) for index in range(len(data.train)))
-    return Corpus(tuple(left), held_out, reading_of(data), share, seed, weighted)
+        counts = Counter(left.values())
+        weighted = tuple(counts[index] for index in range(len(data.train)))
+    return Corpus(tuple(left), tuple(held_out), reading_of(data), share, seed, weighted)
 
 
 def _expanded(
     location: str, claims: Mapping[str, str], field: str, faults: list[str]
-) -> tuple[TextFile, ...]:
+) -> Sequence[TextFile]:
     """The files of one location; what is wrong with it is noted, so that all of it is told."""
     try:
-        return expand([location], claims, field, numbered=False)
+        return files_of(location, claims, field)
     except UserError as fault:
         faults.append(str(fault))
         return ()
@@ -146,7 +148,6 @@ def exceptions(corpus: Corpus) -> dict[int, bool]:
     """Documents whose side is not that of their number, True for held out.
 
     A small corpus may fall on one side only; its most nearly other document then changes sides.
-
     Reads only as many documents as it takes to find one on each side: about 1 / share.
     """
     share = corpus.share

@@ -14,7 +14,8 @@ from typing import Any
 from lmtrainer.faults import UserError
 from lmtrainer.text import binary
 from lmtrainer.text.binary import Row
-from lmtrainer.text.documents import cut_lines, decoded
+from lmtrainer.text.decoding import decoded
+from lmtrainer.text.documents import cut_lines
 from lmtrainer.text.files import Form, OnRead, TextFile
 
 LONGEST_ROW = 256 << 20
