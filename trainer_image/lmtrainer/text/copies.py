@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from lmtrainer.durable import building, make_folder
+from lmtrainer.durable import building, make_folder, remove_leftovers
 
 
 def kept(source: str, fill: Callable[[Path], None]) -> Path:
@@ -27,6 +27,7 @@ def kept(source: str, fill: Callable[[Path], None]) -> Path:
         # Where the file system knows no locks, the same may be copied twice.
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
+            remove_leftovers(home)
         if not place.is_dir():
             with building(place) as beside:
                 fill(beside)

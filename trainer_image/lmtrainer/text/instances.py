@@ -8,7 +8,7 @@ Called by `text.records`, and by `dataset.export`, which writes it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,6 @@ def read_instance(where: str, row: Mapping[str, Any]) -> tuple[NDArray[np.uint32
         _refuse(where, "attention_mask must be ones, then zeros, with one of them at least")
     if first is None:
         _refuse(where, "token_type_ids must be zeros, then ones")
-    assert size is not None and first is not None
     places = np.flatnonzero(labels != NOTHING)
     if len(places) and (places[-1] >= size or labels[places].min() < 0):
         _refuse(where, "labels must be -100 or an id, and -100 in the padding")
@@ -99,5 +98,5 @@ def _unsigned(values: Ints) -> NDArray[np.uint32]:
     return values.astype(np.uint32)
 
 
-def _refuse(where: str, fault: str) -> None:
+def _refuse(where: str, fault: str) -> NoReturn:
     raise UserError(f"{where}: {fault}")
