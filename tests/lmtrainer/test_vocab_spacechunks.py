@@ -176,7 +176,7 @@ def test_much_text_is_read_by_gigatoken_from_some_text_on(monkeypatch: pytest.Mo
     assert 0 < len(found._memory) < 500
 
 
-@pytest.mark.parametrize("way", ["missing", "wrong", "refuses"])
+@pytest.mark.parametrize("way", ["missing", "wrong", "refuses", "fails"])
 def test_without_a_gigatoken_that_agrees_chunks_are_remembered(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +185,8 @@ def test_without_a_gigatoken_that_agrees_chunks_are_remembered(
             raise ValueError("no such tokenizer")
 
         def encode_batch(texts: list[str]) -> Any:
+            if way == "fails":
+                raise RuntimeError("no such text")
             rows = [[7] * len(text) for text in texts]
             offsets = np.cumsum([0, *map(len, rows)])
             ids = SimpleNamespace(data=np.concatenate([np.array(row, np.uint32) for row in rows]))

@@ -57,11 +57,11 @@ def gigatoken(tokenizer: Tokenizer) -> Gigatoken | None:
     try:
         library = importlib.import_module("gigatoken")
         encode = Gigatoken(lambda: library.Tokenizer.from_json(tokenizer.to_str()))
+        probes = [*PROBES, _vocabulary_text(tokenizer)]
+        same = map(np.array_equal, encode(probes), encode_whole(tokenizer, probes))
+        return encode if all(same) else None
     except Exception:  # not installed, or of no use for this tokenizer: it is an extra
         return None
-    probes = [*PROBES, _vocabulary_text(tokenizer)]
-    same = map(np.array_equal, encode(probes), encode_whole(tokenizer, probes))
-    return encode if all(same) else None
 
 
 def _vocabulary_text(tokenizer: Tokenizer) -> str:
