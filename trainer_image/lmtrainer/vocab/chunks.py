@@ -27,6 +27,9 @@ MAX_LENGTH = 48
 LAST_SPACE = 0x3000
 """The highest code point at which `str.split` splits."""
 
+Encode = Callable[[Sequence[str]], list[NDArray[np.uint32]]]
+"""Ids of each text."""
+
 
 def encode_whole(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
     """The tokenizer's own ids of each text, without added special tokens."""
@@ -49,24 +52,28 @@ class Memory(dict[str, bytes]):
         return ids
 
 
-def _memory(tokenizer: Tokenizer) -> Memory:
-    """Of chunks, over one of words: most new chunks are known words with other signs around."""
+def memory(tokenizer: Tokenizer, words_of: Callable[[str], list[str] | None]) -> Memory:
+    """Of chunks, over one of words: most new chunks are known words with other signs around.
+    `words_of` cuts a chunk as the tokenizer does; None where only the tokenizer itself knows."""
 
     def ask(text: str) -> bytes:
         return array("I", tokenizer.encode(text, add_special_tokens=False).ids).tobytes()
 
-    words = Memory(ask)
+    known = Memory(ask)
 
     def put_together(chunk: str) -> bytes:
-        if chunk.isascii() and chunk.isprintable():
-            return b"".join(map(words.__getitem__, _WORDS(chunk)))
-        return ask(chunk)
+        words = words_of(chunk)
+        return ask(chunk) if words is None else b"".join(map(known.__getitem__, words))
 
     return Memory(put_together)
 
 
 _WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]").findall
 """Printable ASCII as BERT cuts it: each sign that is no letter or digit is a word of its own."""
+
+
+def _words_of(chunk: str) -> list[str] | None:
+    return _WORDS(chunk) if chunk.isascii() and chunk.isprintable() else None
 
 
 class ChunkEncoder:
@@ -77,7 +84,7 @@ class ChunkEncoder:
         self._literals = tuple(literals)
         self._removed = removed
         self._remove = str.maketrans("", "", removed)
-        self._memory = _memory(tokenizer)
+        self._memory = memory(tokenizer, _words_of)
 
     def __call__(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         """Ids of each text, equal to those of `encode_whole`."""

@@ -19,7 +19,7 @@ from lmtrainer.durable import building, make_folder, read_small, write_manifest,
 from lmtrainer.faults import UserError
 from lmtrainer.text.segmenters import find
 from lmtrainer.vocab import older
-from lmtrainer.vocab.specials import SPECIALS, marks_of
+from lmtrainer.vocab.specials import SPECIALS, marks_of, specials_of
 from lmtrainer.vocab.wordpiece import from_vocabulary
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -29,7 +29,6 @@ VOCAB_FILE = "vocab.txt"
 
 SEGMENTER = "segmenter"
 """Key of tokenizer_config.json: what cuts text into words before this tokenizer reads it."""
-
 
 _ROLES = tuple(dict.fromkeys(role for names in SPECIALS.values() for role in names))
 
@@ -57,8 +56,7 @@ def save(
     """Write a trained tokenizer. `max_length` is the longest sequence of the model; the manifest
     carries `fingerprint`; `files` lie beside. Returns the sha256 of the manifest."""
     config: dict[str, Any] = {"model_max_length": max_length}
-    assert settings.special_tokens is not None, "the settings must be resolved"
-    specials = SPECIALS[settings.special_tokens]
+    specials = specials_of(settings)
     if settings.type == "bytebpe" and not marks_of(settings):
         kind = "RobertaTokenizer" if "mask" in specials else "GPT2Tokenizer"
         config |= {"tokenizer_class": kind, "add_prefix_space": False}

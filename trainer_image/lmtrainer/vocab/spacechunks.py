@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 import re
-from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from lmtrainer.vocab.chunks import Memory, encode_whole
+from lmtrainer.vocab.chunks import Encode, encode_whole, memory
 from lmtrainer.vocab.fast import gigatoken
 from lmtrainer.vocab.parts import Parts, parts_of
 from lmtrainer.vocab.spaces import OTHER_SPACES, SPACES
@@ -36,8 +35,6 @@ _PLAIN = re.compile(r"[\n -~]*").fullmatch
 MUCH = 1 << 22
 """Characters for which it pays to look for gigatoken: to begin takes it a second."""
 
-Encode = Callable[[Sequence[str]], list[NDArray[np.uint32]]]
-
 
 class SpaceEncoder:
     """Encodes texts, equal to `encode_whole`. Made by `space_encoder` only. `bytewise`: the
@@ -46,7 +43,7 @@ class SpaceEncoder:
     def __init__(self, tokenizer: Tokenizer, literals: Sequence[str], *, bytewise: bool) -> None:
         self._tokenizer = tokenizer
         self._literals = tuple(literals)
-        self._memory = _memory(tokenizer, bytewise=bytewise)
+        self._memory = memory(tokenizer, _words_of if bytewise else _never)
         self._left: float = MUCH if bytewise else math.inf
         self._encode_all: Encode = self.by_chunks
 
@@ -68,21 +65,12 @@ class SpaceEncoder:
         return np.frombuffer(ids, dtype=np.uint32)
 
 
-def _memory(tokenizer: Tokenizer, *, bytewise: bool) -> Memory:
-    """Of chunks; if bytewise, over one of words: most new chunks are known words with other signs
-    around."""
+def _words_of(chunk: str) -> list[str] | None:
+    return _BYTE_WORDS(chunk) if _PLAIN(chunk) else None
 
-    def ask(text: str) -> bytes:
-        return array("I", tokenizer.encode(text, add_special_tokens=False).ids).tobytes()
 
-    words = Memory(ask)
-
-    def put_together(chunk: str) -> bytes:
-        if _PLAIN(chunk):
-            return b"".join(map(words.__getitem__, _BYTE_WORDS(chunk)))
-        return ask(chunk)
-
-    return Memory(put_together if bytewise else ask)
+def _never(chunk: str) -> None:
+    """Its words are known to the tokenizer alone."""
 
 
 def space_encoder(tokenizer: Tokenizer) -> SpaceEncoder | None:

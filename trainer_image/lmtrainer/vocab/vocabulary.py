@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models
 
 from lmtrainer.config.model import Objective
 from lmtrainer.faults import UserError
-from lmtrainer.vocab.chunks import chunk_encoder, encode_whole
+from lmtrainer.vocab.chunks import Encode, chunk_encoder, encode_whole
 from lmtrainer.vocab.folder import cutter, read, special_tokens
 from lmtrainer.vocab.spacechunks import space_encoder
 from lmtrainer.vocab.specials import NEWLINE, SPACE
@@ -27,8 +27,6 @@ NEEDED: dict[Objective, tuple[str, ...]] = {
     "clm": ("eos",),
 }
 """Special tokens without which an objective cannot be trained."""
-
-Encode = Callable[[Sequence[str]], list[NDArray[np.uint32]]]
 
 
 def _no_tokenizer(texts: Sequence[str]) -> list[NDArray[np.uint32]]:
