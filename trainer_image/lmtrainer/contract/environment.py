@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from lmtrainer.contract import VERSION
+
 NODE_RANK = "NODE_RANK"
 NNODES = "NNODES"
 NPROC_PER_NODE = "NPROC_PER_NODE"
@@ -54,7 +56,7 @@ FORBIDDEN_PREFIXES = ("LD_", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME")
 @dataclass(frozen=True, kw_only=True)
 class NodeEnvironment:
     """What one node is told. Ports may be 0: the launcher takes a free one and announces it
-    (`announcement.Announcement`)."""
+    (`reports.Announcement`)."""
 
     job_uid: str
     attempt: int
@@ -86,7 +88,7 @@ class NodeEnvironment:
 def to_env(node: NodeEnvironment) -> dict[str, str]:
     """Variables for the launcher's process."""
     return {
-        CONTRACT: "1",
+        CONTRACT: str(VERSION),
         NODE_RANK: str(node.node_rank),
         NNODES: str(node.nnodes),
         NPROC_PER_NODE: str(node.nproc_per_node),
@@ -105,8 +107,10 @@ def to_env(node: NodeEnvironment) -> dict[str, str]:
 
 def from_env(env: Mapping[str, str]) -> NodeEnvironment:
     """Read what `to_env` wrote; ValueError names the variable that is missing or wrong."""
-    if env.get(CONTRACT, "1") != "1":
-        raise ValueError(f"{CONTRACT}: this trainer speaks contract 1, the job {env[CONTRACT]!r}")
+    if env.get(CONTRACT, str(VERSION)) != str(VERSION):
+        raise ValueError(
+            f"{CONTRACT}: this trainer speaks contract {VERSION}, the job {env[CONTRACT]!r}"
+        )
     nnodes = _whole(env, NNODES, 1)
     return NodeEnvironment(
         job_uid=_text(env, JOB_UID),
