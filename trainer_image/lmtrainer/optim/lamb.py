@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lmtrainer.optim.short import long, moment_format, write_back
+from lmtrainer.optim.short import long, moment_formats, write_back
 
 MAX_WEIGHT_NORM = 65_500.0
 """Longest weight vector that lengthens its step."""
@@ -105,8 +105,7 @@ class Lamb(Optimizer):
         state: dict[str, Tensor] = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), device=parameter.device)
-            formats = {"exp_avg": moment_format(parameter), "exp_avg_sq": torch.float32}
-            for moment, kind in formats.items():
+            for moment, kind in moment_formats(parameter).items():
                 state[moment] = torch.zeros_like(
                     parameter, dtype=kind, memory_format=torch.preserve_format
                 )

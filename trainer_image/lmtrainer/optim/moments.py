@@ -8,15 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lmtrainer.optim.short import moment_format
-
-MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What every optimizer here remembers of a parameter, beside the number of updates."""
-
-
-def formats(parameter: nn.Parameter) -> dict[str, torch.dtype]:
-    """Moment -> number format."""
-    return {"exp_avg": moment_format(parameter), "exp_avg_sq": torch.float32}
+from lmtrainer.optim.short import moment_formats
 
 
 def state_tensors(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:
@@ -25,8 +17,8 @@ def state_tensors(optimizer: Optimizer, model: nn.Module) -> dict[str, Tensor]:
     return {
         f"{name}.{moment}": optimizer.state[parameter][moment]
         for name, parameter in model.named_parameters()
-        for moment in MOMENTS
         if parameter in optimizer.state
+        for moment in moment_formats(parameter)
     }
 
 
@@ -45,6 +37,6 @@ def restore(
             continue
         state = optimizer.state[parameter]
         state["step"] = torch.tensor(float(steps), device=parameter.device)
-        for moment, kind in formats(parameter).items():
+        for moment, kind in moment_formats(parameter).items():
             saved = tensors[f"{name}.{moment}"]
-            state[moment] = saved.to(parameter.device, kind).clone()
+            state[moment] = saved.to(parameter.device, kind, copy=True)

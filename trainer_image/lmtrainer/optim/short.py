@@ -22,9 +22,11 @@ _SMALLEST = {torch.bfloat16: -126, torch.float16: -14}
 """Exponent of the smallest number with a full mantissa."""
 
 
-def moment_format(weights: Tensor) -> torch.dtype:
-    """Of the first moment: that of the weights, but float16 cannot hold unscaled gradients."""
-    return torch.float32 if weights.dtype == torch.float16 else weights.dtype
+def moment_formats(weights: Tensor) -> dict[str, torch.dtype]:
+    """What every optimizer remembers of a parameter, beside the number of updates, and its format:
+    the first moment has that of the weights, but float16 cannot hold unscaled gradients."""
+    first = torch.float32 if weights.dtype == torch.float16 else weights.dtype
+    return {"exp_avg": first, "exp_avg_sq": torch.float32}
 
 
 def long(tensors: Sequence[Tensor], scale: float = 1.0) -> list[Tensor]:

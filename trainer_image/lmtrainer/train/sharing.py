@@ -4,7 +4,7 @@ each `parallel.strategy`. Used by the engine, and by what saves and restores its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from lmtrainer.dataset.batches import Batch
 from lmtrainer.models.objective import Losses, Objective
 from lmtrainer.optim import moments, scaling
 from lmtrainer.optim.build import build
+from lmtrainer.optim.short import moment_formats
 from lmtrainer.parallel import partition, sharding
 from lmtrainer.parallel.exchange import sums, tensors_from_leader
 from lmtrainer.parallel.gradients import filler, without_exchange, without_targets, wrap
@@ -85,7 +86,7 @@ class Whole:
         return {
             f"{name}.{moment}": torch.zeros_like(parameter, dtype=kind)
             for name, parameter in trained
-            for moment, kind in moments.formats(parameter).items()
+            for moment, kind in moment_formats(parameter).items()
         }
 
 
@@ -137,7 +138,8 @@ class Sharded(Whole):
         return sharding.as_forward(self.model, objective.forward)
 
     def adding_up(self) -> AbstractContextManager[Any]:
-        return without_exchange(self.model)
+        """Each backward pass exchanges: with fillers behind them no rank knows its last row."""
+        return nullcontext()
 
     def rows(self, rows: Sequence[Batch], *, pairs: bool) -> Iterator[tuple[Batch, bool]]:
         yield from sharding.in_step(rows, self.world, filler(pairs=pairs))
