@@ -10,11 +10,11 @@ from lmtrainer.checkpoint import FOLDER as CHECKPOINTS
 from lmtrainer.checkpoint import Checkpoint, newest, verify
 from lmtrainer.config.architecture import ModelType
 from lmtrainer.config.model import OBJECTIVES
+from lmtrainer.contract.output import MODEL_FOLDER
 from lmtrainer.dataset.home import TOKENIZER
 from lmtrainer.durable import MANIFEST_FILE, read_manifest
 from lmtrainer.faults import UserError
 from lmtrainer.output import read_identity
-from lmtrainer.train.finish import MODEL_FOLDER
 from lmtrainer.vocab.folder import TOKENIZER_FILE
 
 CONFIG_FILE = "config.json"

@@ -1,6 +1,7 @@
 """The stage `train`: one group of ranks that runs all phases, from wherever the output folder says.
 
-Rank 0 alone writes and reads checkpoints; the others get the state through the group.
+Rank 0 alone claims the output folder and publishes what lies there; the others hear of the state
+from it, or read and write their own parts of a state in parts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from lmtrainer import checkpoint
 from lmtrainer.checkpoint import Checkpoint
 from lmtrainer.config import RunConfig, config_hash, document, parse
 from lmtrainer.config.schema import setting
+from lmtrainer.contract.output import MODEL_FOLDER
 from lmtrainer.contract.reports import Position, Progress
 from lmtrainer.dataset import Prepared, open_prepared, training_steps
 from lmtrainer.durable import MANIFEST_FILE, verify_manifest
@@ -28,7 +30,7 @@ from lmtrainer.parallel.world import World, join, leave
 from lmtrainer.stage import StageContext
 from lmtrainer.stages.ends import claim_output, leave_record
 from lmtrainer.text.sources import saved
-from lmtrainer.train.finish import MODEL_FOLDER, publish_model
+from lmtrainer.train.finish import publish_model
 from lmtrainer.train.monitor import monitor
 from lmtrainer.train.saving import Leader
 from lmtrainer.train.session import Session
@@ -52,7 +54,7 @@ def run(context: StageContext) -> None:
         held = stack.enter_context(claim_output(context)) if world.is_leader else None
         start, resumed = _agree(context, world, held)
         if not start.finished:
-            _train(context, world, start, held, resumed)
+            _train(context, world, Path(start.output), held, resumed)
 
 
 def _threads(run: RunConfig) -> int:
@@ -99,13 +101,13 @@ def _look(context: StageContext, held: Claim) -> tuple[Start, Checkpoint | None]
 def _train(
     context: StageContext,
     world: World,
-    start: Start,
+    output: Path,
     held: Claim | None,
     resumed: Checkpoint | None,
 ) -> None:
     run = context.run
     node = context.node
-    prepared = open_prepared(run, Path(start.output), node.claims, node=Path(node.node_dir))
+    prepared = open_prepared(run, output, node.claims, node=Path(node.node_dir))
     steps = training_steps(prepared, run)
     with contextlib.ExitStack() as stack:
         leader = None
@@ -116,9 +118,8 @@ def _train(
             if run.output.tensorboard:
                 stack.enter_context(events.following(held.folder, fence=held.fence))
             progress = _progress(context, steps, reached)
-            look = monitor(world.device, context.node.nproc_per_node)
+            look = monitor(world.device, node.nproc_per_node)
             leader = Leader(held, Telemetry(context.reports, log, progress, look))
-        output = Path(start.output)
         session = Session(
             context, world, prepared, lambda: _model(context, prepared), leader, output
         )

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lmtrainer.contract.output import MODEL_FOLDER as MODEL_FOLDER
 from lmtrainer.contract.reports import Position
 from lmtrainer.durable import MANIFEST_FILE, building, write_manifest
 

@@ -24,12 +24,11 @@ from lmtrainer.checkpoint import FOLDER as CHECKPOINTS
 from lmtrainer.checkpoint.layout import position_of
 from lmtrainer.compat.translation import RunStep
 from lmtrainer.config import ResolvedRun
-from lmtrainer.contract.output import EVALUATION_FILE
+from lmtrainer.contract.output import EVALUATION_FILE, MODEL_FOLDER
 from lmtrainer.dataset import TrainingRows, open_prepared
 from lmtrainer.dataset.home import TOKENIZER
 from lmtrainer.durable import LEFTOVER, MANIFEST_FILE, building, make_folder, replace
 from lmtrainer.evaluate.events import FOLDER as EVENTS
-from lmtrainer.train.finish import MODEL_FOLDER
 
 MEASURED = (
     "train_results.json",

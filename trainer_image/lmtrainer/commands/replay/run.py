@@ -90,11 +90,12 @@ def _visible(folder: Path) -> list[str]:
 def take_over(run: ResolvedRun, model: str, folder: Path) -> None:
     """Put a saved model where the evaluation of a run looks for its own."""
     from lmtrainer.commands.places import family_of
+    from lmtrainer.contract.output import MODEL_FOLDER
     from lmtrainer.contract.reports import Position
     from lmtrainer.dataset.home import TOKENIZER
     from lmtrainer.models import build
     from lmtrainer.text.sources import saved
-    from lmtrainer.train.finish import MODEL_FOLDER, publish_model
+    from lmtrainer.train.finish import publish_model
 
     place = saved(model, {}, "model")
     loaded = build.from_folder(family_of(place), place)
