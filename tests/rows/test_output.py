@@ -22,7 +22,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoTokenizer
 
-from lmtrainer.config import run as config_run
+from lmtrainer.config import scores
 from lmtrainer.config.architecture import Architecture
 from lmtrainer.config.evaluation import EvaluateConfig
 from lmtrainer.contract.reports import Position
@@ -97,7 +97,7 @@ def test_row_111_neither_rows_nor_logits_are_kept(
     unigram = unigram_losses(prepared.counts)
     whole = measure(model, rows(), run, ALONE, unigram)
     model.get_output_embeddings().register_forward_hook(made)
-    monkeypatch.setattr(config_run, "SCORES_AT_ONCE", 7 * prepared.vocabulary.size)
+    monkeypatch.setattr(scores, "SCORES_AT_ONCE", 7 * prepared.vocabulary.size)
     found = measure(model, rows(), run, ALONE, unigram)
     assert found.predictions == whole.predictions > 100
     assert found.loss == pytest.approx(whole.loss, rel=1e-6)
