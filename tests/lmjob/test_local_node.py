@@ -96,8 +96,10 @@ def test_a_node_of_a_dead_runner_is_found_ended_and_charged_to_nobody(folder):
     first = start(folder, SLEEP)
     found = Node.find(folder)
     assert found.uid == first.uid
+    os.kill(first._launcher.pid, signal.SIGSTOP)  # it obeys when it goes on
     found.ask_to_end(time.time() + 30)
     assert found.look(time.time()).state == "terminating"
+    os.kill(first._launcher.pid, signal.SIGCONT)
     first._launcher.wait()
     look_until(found, "failed")
     seen = found.look(time.time())

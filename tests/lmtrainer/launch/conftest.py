@@ -159,10 +159,21 @@ class Starter:
         return node
 
     def program(
-        self, command: list[str], *, output: Path, env: dict[str, str] | None = None, **fields: Any
+        self,
+        command: list[str],
+        *,
+        output: Path,
+        env: dict[str, str] | None = None,
+        hang_seconds: int | None = None,
+        **fields: Any,
     ) -> StartedNode:
         """A node whose ranks are a program of the user's own, started as a job starts it."""
-        run = {"command": command, "threadsPerProcess": 1, "output": {"to": str(output)}}
+        run = {
+            "command": command,
+            "threadsPerProcess": 1,
+            "hangSeconds": hang_seconds,
+            "output": {"to": str(output)},
+        }
         return self("", config=run, entry=True, env=env, **fields)
 
     def end(self) -> None:

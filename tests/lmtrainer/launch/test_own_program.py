@@ -104,6 +104,34 @@ def test_asked_to_end_it_may_save_and_is_not_done(
     assert word.completion is None
 
 
+TELLS_AND_WAITS = """
+    import json, os, time
+    if os.environ["RANK"] == "0":
+        time.sleep(2.0)
+        with open(os.environ["LMJOB_PROGRESS"], "a") as file:
+            print(json.dumps({"step": 7, "total": 90}), file=file, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_silent_for_too_long_after_it_told_of_its_progress_it_hangs(
+    start_node: Any, tmp_path: Path
+) -> None:
+    program = script(tmp_path, TELLS_AND_WAITS)
+    node = start_node.program(program, output=tmp_path / "o", hang_seconds=1, nproc_per_node=2)
+    word = node.end()
+    assert word.exit_type == "HUNG"
+    assert "no line of progress for" in word.failure.message
+    assert "after step 7" in word.failure.message
+    assert not start_node.pids()
+
+
+def test_who_never_told_of_progress_may_be_silent(start_node: Any, tmp_path: Path) -> None:
+    program = script(tmp_path, "import time; time.sleep(3)")
+    word = start_node.program(program, output=tmp_path / "o", hang_seconds=1).end()
+    assert word.exit_type == "SUCCEEDED"
+
+
 def test_a_newer_attempt_ends_it(start_node: Any, tmp_path: Path, wait_for: Any) -> None:
     output = tmp_path / "o"
     node = start_node.program(script(tmp_path, WAITS), output=output)

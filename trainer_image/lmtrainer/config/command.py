@@ -37,6 +37,12 @@ class CommandConfig:
         "CPU threads of one process; results are bit-equal only for the same number",
         minimum=1,
     )
+    hang_seconds: int | None = setting(
+        None,
+        "silence in $LMJOB_PROGRESS, once a line was there, that ends it; left out or 0: never",
+        minimum=0,
+        maximum=1_000_000,
+    )
     output: OutputConfig = required(
         "where the results go",
         way_out='name a folder, such as output: {to: "pvc://results/my-model"}',

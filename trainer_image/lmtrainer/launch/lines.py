@@ -33,6 +33,16 @@ class Lines:
         self._read = 0
         self._next = 0.0
         self._first: tuple[float, int] | None = None
+        self._told_at: float | None = None
+
+    def silence(self, now: float) -> float:
+        """Seconds since the last line; 0 before the first one."""
+        return 0.0 if self._told_at is None else now - self._told_at
+
+    @property
+    def step(self) -> int:
+        """The last that it told."""
+        return self._progress.done
 
     def look(self, now: float, *, last: bool = False) -> None:
         """Read what is new, at most now and then, and tell it; `last`: all of it, at once."""
@@ -44,6 +54,7 @@ class Lines:
             self._progress = self._after(line, now)
             changed = True
         if changed:
+            self._told_at = now
             self._reports.progress(self._progress)
 
     def _lines(self) -> list[Line]:

@@ -209,6 +209,8 @@ class _Node:
 
     def _hang(self) -> Exception | None:
         """A rank that has been silent for too long. Only training gives signs of life all along."""
+        if self._own is not None:
+            return self._own.hang() if self._ranks.running else None
         silent = self._ranks.silent(self._patience) if self._patience else {}
         if not silent:
             return None

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from lmtrainer.config import CommandConfig
 from lmtrainer.contract.environment import NodeEnvironment
+from lmtrainer.faults import HungRankError
 from lmtrainer.launch.lines import Lines
 from lmtrainer.launch.membership import Membership
 from lmtrainer.launch.owner import Owner
@@ -28,6 +29,7 @@ class OwnProgram:
         """UserError for an output that is nowhere."""
         self.variables: Mapping[str, str] = told(config, node)
         self._membership = membership
+        self._patience = config.hang_seconds
         self._owner = Owner(config, node) if node.is_master else None
         self._lines = Lines(node) if node.is_master else None
 
@@ -49,6 +51,16 @@ class OwnProgram:
         """Tell what it says about its progress."""
         if self._lines is not None:
             self._lines.look(time.time(), last=last)
+
+    def hang(self) -> HungRankError | None:
+        """It told of its progress once, and has been silent for too long; known on the leader."""
+        if self._lines is None or not self._patience:
+            return None
+        silence = self._lines.silence(time.time())
+        if silence <= self._patience:
+            return None
+        step = self._lines.step
+        return HungRankError(f"no line of progress for {silence:.0f} s, after step {step}", rank=0)
 
     def settled(self, endings: Sequence[Ending]) -> bool:
         """All processes of this node have ended: is nothing left to be done here?"""

@@ -41,20 +41,21 @@ def run_rank(stage: Stage, config_path: str, env: Mapping[str, str]) -> int:
         raise SystemExit("lmtrainer rank: is started by lmtrainer launch only")
     lifeline.die_with(int(env[LAUNCHER_PID]))
     faulthandler.enable()
-    stacks.answer(Path(env[NODE_DIR]), int(env["RANK"]))
-    reports = RankReports(env[NODE_DIR], int(env["RANK"]))
+    rank = int(env["RANK"])
+    reports = RankReports(env[NODE_DIR], rank)
     try:
         run = read_run(config_path)
         node = from_env(env)
         if isinstance(run, CommandConfig):
             become(run, node, env)
+        stacks.answer(Path(node.node_dir), rank)
         stop = stop_on_signals()
         context = StageContext(
             stage=stage,
             run=run,
             node=node,
             reports=reports,
-            rank=int(env["RANK"]),
+            rank=rank,
             local_rank=int(env["LOCAL_RANK"]),
             world_size=int(env["WORLD_SIZE"]),
             stop=stop,
