@@ -78,7 +78,7 @@ EVERY_FIELD = changed(
         "spec.lossScale": {"type": "static", "initial": 1024},
         "spec.objective": "mlm",
         "spec.pods": _pod(),
-        "spec.prepare": _pod(),
+        "spec.prepare": _pod(replicas=2),
         "spec.master": _pod(),
         "spec.workers": _pod(replicas=3),
         "spec.evaluate": _pod(everySteps=10, fill=["a [MASK]"], onlyMlm=True),

@@ -27,6 +27,10 @@ ROWS = {
         {"spec.workers.replicas": 100000},
         "spec.workers.replicas: must be <= 4096 (got 100000)",
     ),
+    "3, of the nodes that prepare": (
+        {"spec.prepare.replicas": 0},
+        "spec.prepare.replicas: must be >= 1 (got 0); 1 is a node alone, 64 the most",
+    ),
     "4": (
         {"spec.processesPerNode": 0},
         'spec.processesPerNode: must be >= 1 or "auto" (got 0)',

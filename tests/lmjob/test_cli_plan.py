@@ -34,6 +34,8 @@ def test_stages_nodes_and_ranks_are_shown(show):
     assert rows["prepare"][:3] == ["1", "1", "prepare x 1"]
     assert rows["train"][:3] == ["4", "8", "master x 2, 3 workers x 2"]
     assert rows["evaluate"][:3] == ["1", "1", "evaluate x 1"]
+    rows = show({"spec.prepare.replicas": 16})
+    assert rows["prepare"][:3] == ["16", "16", "16 nodes x 1"]
 
 
 def test_the_effective_batch_is_micro_x_accumulation_x_world(show):

@@ -154,8 +154,9 @@ def test_the_configuration_that_the_launcher_reads_holds_the_command_as_it_is() 
 
 
 def test_every_node_may_write_to_the_output_and_to_nothing_else() -> None:
-    for role in ("master", "worker"):
-        mounts = {mount.claim: mount for mount in claim_mounts(planned(), role)}  # type: ignore[arg-type]
+    plan = planned()
+    for replica in plan.stage("train").replicas[:2]:
+        mounts = {mount.claim: mount for mount in claim_mounts(plan, replica)}
         assert {name: mount.mount_read_only for name, mount in mounts.items()} == {
             "corpus": True,
             "results": False,

@@ -207,6 +207,14 @@ def test_a_missing_claim_and_one_that_nodes_cannot_share_are_told_with_the_way_o
     assert alone.reason == "VolumeNotShared"
     assert "ReadWriteMany" in alone.message and "workers.replicas: 0" in alone.message
     single = job_body(workers={"replicas": 0})
+    assert obstacle_of(Claims(**both | {"corpus": "ReadOnlyMany"}), body) is None
+    written = obstacle_of(Claims(**both | {"results": "ReadOnlyMany"}), body)
+    assert written.reason == "VolumeNotShared", "the master writes there"
+    many = job_body(workers={"replicas": 0}, prepare={"replicas": 2})
+    helped = obstacle_of(Claims(**both | {"results": "ReadWriteOnce"}), many)
+    assert helped.reason == "VolumeNotShared"
+    assert "2 nodes" in helped.message and "set prepare.replicas: 1" in helped.message
+    assert "workers" not in helped.message
     assert obstacle_of(Claims(**both | {"results": "ReadWriteOnce"}), single) is None
 
 

@@ -46,6 +46,20 @@ def test_a_job_is_prepared_by_one_node_trained_by_a_group_and_evaluated_by_one_n
     assert train.world_size == 4
 
 
+def test_a_dataset_may_be_made_by_several_nodes_of_which_the_first_leads():
+    plan = planned({"spec.prepare.replicas": 3})
+    stage = plan.stage("prepare")
+    found = [(str(r.key), r.node_rank, r.processes) for r in stage.replicas]
+    assert found == [("prepare-0", 0, 1), ("prepare-1", 1, 1), ("prepare-2", 2, 1)]
+    assert (stage.leader.node_rank, stage.world_size) == (0, 3)
+    assert plan.stage("train") == planned().stage("train")
+    assert plan.config_hash == planned().config_hash, "who makes it changes nothing of it"
+
+
+def test_one_node_prepares_unless_more_are_asked_for():
+    assert planned({"spec.prepare.replicas": 1}) == planned()
+
+
 def test_a_job_without_workers_is_a_master():
     plan = planned({"spec.workers": REMOVED})
     assert [str(r.key) for r in plan.stage("train").replicas] == ["master-0"]

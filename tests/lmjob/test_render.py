@@ -86,7 +86,7 @@ def test_a_plan_that_no_config_map_holds_is_a_mistake_with_its_size():
         config_map(dataclasses.replace(plan, run=run))
 
 
-def test_the_service_leads_to_the_master_before_it_is_ready():
+def test_the_service_leads_to_the_leader_before_it_is_ready():
     plan = plan_with()
     found, pods = service(plan), pods_of(plan)
     spec = found["spec"]
@@ -97,7 +97,7 @@ def test_the_service_leads_to_the_master_before_it_is_ready():
         for name, p in pods.items()
         if spec["selector"].items() <= p["metadata"]["labels"].items()
     }
-    assert chosen == {"master-0"}
+    assert chosen == {"prepare-0", "master-0", "evaluate-0"}, "the leader of each stage"
     assert [port["port"] for port in spec["ports"]] == [29500, 8080]
 
 
@@ -118,6 +118,7 @@ def test_each_pod_is_named_by_job_attempt_role_and_index():
         "lmtraining.dev/attempt": "3",
         "lmtraining.dev/role": "worker",
         "lmtraining.dev/index": "1",
+        "lmtraining.dev/node-rank": "2",
     }
 
 
@@ -217,6 +218,16 @@ def test_a_claim_is_writable_only_for_those_who_write(key, writable):
     mounts = container_of(found)["volumeMounts"]
     claims = {m["mountPath"].rpartition("/")[2]: m for m in mounts if "claims" in m["mountPath"]}
     assert claims.keys() == {"corpus.v1", "cache", "results"}
+    assert {claim for claim, mount in claims.items() if not mount["readOnly"]} == writable
+
+
+@pytest.mark.parametrize(
+    ("cache", "writable"), [("pvc://cache/lm", {"cache"}), (None, {"results"})]
+)
+def test_a_node_that_helps_to_prepare_writes_only_where_the_dataset_lies(cache, writable):
+    plan = plan_with({**CLAIMS, "spec.prepare.replicas": 2, "spec.data.cache": cache})
+    mounts = container_of(pods_of(plan)["prepare-1"])["volumeMounts"]
+    claims = {m["mountPath"].rpartition("/")[2]: m for m in mounts if "claims" in m["mountPath"]}
     assert {claim for claim, mount in claims.items() if not mount["readOnly"]} == writable
 
 

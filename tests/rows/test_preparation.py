@@ -200,7 +200,7 @@ def test_row_023_parts_that_were_done_before_are_kept(
     kept = {path: path.stat().st_ino for path in place.glob("0*/*.tokens")}
     assert len(kept) == 2
     monkeypatch.setattr(
-        "lmtrainer.dataset.sharding.encode",
+        "lmtrainer.dataset.tasks.encode",
         counting("lmtrainer.dataset.encode", "encode", done),
     )
     whole = made(tmp_path, run)

@@ -15,6 +15,9 @@ KIND = "LMTrainingJob"
 MAX_REPLICAS = 4096
 """Most workers of a job."""
 
+MAX_PREPARE_REPLICAS = 64
+"""Most nodes that make a dataset together; text is cut into some hundred parts."""
+
 MAX_ATTEMPTS = 9999
 """Attempts that a name has room for."""
 
@@ -37,6 +40,8 @@ LABEL_UID = f"{GROUP}/job-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_INDEX = f"{GROUP}/index"
+LABEL_NODE_RANK = f"{GROUP}/node-rank"
+"""0 for the leader of a stage, whatever its role."""
 
 MASTER_PORT = 29500
 STATUS_PORT = 8080
@@ -56,7 +61,7 @@ def replica_name(job_name: str, uid: str, attempt: int, role: Role, index: int) 
 
 
 def service_name(job_name: str, uid: str) -> str:
-    """The name of a job's headless Service, and so the host name of the master of every attempt."""
+    """The name of a job's headless Service, and so the host name of the leader of every stage."""
     return f"{job_name}-{uid_hash(uid)}"
 
 
@@ -80,7 +85,7 @@ def _suffix(hashed: str, attempt: int, role: Role, index: int) -> str:
 
 
 def _longest_suffix() -> int:
-    last: dict[Role, int] = {"worker": MAX_REPLICAS - 1}
+    last: dict[Role, int] = {"worker": MAX_REPLICAS - 1, "prepare": MAX_PREPARE_REPLICAS - 1}
     hashed = uid_hash("")
     return max(len(_suffix(hashed, MAX_ATTEMPTS, role, last.get(role, 0))) for role in ROLES)
 

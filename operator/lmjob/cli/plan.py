@@ -10,8 +10,10 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
+from lmjob.api.names import Role
 from lmjob.cli.jobs import JOB_FAULTS, complaints, read_job
 from lmjob.core.plan import Facts, JobPlan, StagePlan, plan_job
 from lmjob.core.plan.outline import PhaseOutline, claims_of, outline
@@ -25,6 +27,9 @@ UNCLAIMED = "unclaimed"
 """The uid in a plan of a job that nobody has claimed yet."""
 
 MIB, GIB = 1024**2, 1024**3
+
+_SEVERAL: Mapping[Role, str] = MappingProxyType({"worker": "workers", "prepare": "nodes"})
+"""Roles that a stage may have more than one node of."""
 
 _WORK = {
     "prepare": "train or take the tokenizer, make the dataset",
@@ -115,12 +120,12 @@ def _stages(plan: JobPlan) -> Iterator[Sequence[str]]:
 
 def _nodes(stage: StagePlan) -> str:
     """Roles in order, with the ranks of each node: `master x 8, 3 workers x 8`."""
-    counts: dict[tuple[str, int], int] = {}
+    counts: dict[tuple[Role, int], int] = {}
     for replica in stage.replicas:
         kind = (replica.role, replica.processes)
         counts[kind] = counts.get(kind, 0) + 1
     return ", ".join(
-        f"{role} x {processes}" if count == 1 else f"{count} {role}s x {processes}"
+        f"{role} x {processes}" if count == 1 else f"{count} {_SEVERAL[role]} x {processes}"
         for (role, processes), count in counts.items()
     )
 

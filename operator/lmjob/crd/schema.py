@@ -52,7 +52,7 @@ def _description(cls: type, f: Field) -> str:
     default = next(d.default for d in dataclasses.fields(cls) if d.name == f.name)
     if default is dataclasses.MISSING or default is None or default == "":
         return help
-    shown = {True: "true", False: "false"}.get(default, default) if default in (0, 1) else default
+    shown = str(default).lower() if isinstance(default, bool) else default
     return f"{help} Left out: {shown}."
 
 

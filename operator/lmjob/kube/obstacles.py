@@ -15,11 +15,16 @@ from lmjob.core.plan.shapes import JobPlan
 from lmjob.kube.client import Client
 from lmjob.kube.kinds import CLAIMS
 from lmjob.kube.view import View
-from lmtrainer.config.places import volume_claims
+from lmtrainer.config.places import volume_claims, written_places
+from lmtrainer.config.sources import claims
 
 FOUND_SECONDS = 60.0
 MAX_FOUND = 4096
-_SHARED = {"ReadWriteMany", "ReadOnlyMany"}
+_SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
+_WRITTEN = frozenset({"ReadWriteMany"})
+
+_ALONE = {"prepare": "prepare.replicas: 1", "train": "workers.replicas: 0"}
+"""Stages of several nodes, and what gives them one."""
 
 
 class Obstacles:
@@ -32,9 +37,9 @@ class Obstacles:
 
     async def find(self, view: View, plan: JobPlan, others: Iterable[View]) -> Obstacle | None:
         """The first obstacle, or None."""
-        claims = volume_claims(plan.run)
-        modes = await asyncio.gather(*(self._modes(view.namespace, claim) for claim in claims))
-        for claim, found in zip(claims, modes, strict=True):
+        named = volume_claims(plan.run)
+        modes = await asyncio.gather(*(self._modes(view.namespace, claim) for claim in named))
+        for claim, found in zip(named, modes, strict=True):
             obstacle = _about(claim, found, plan, view.namespace)
             if obstacle is not None:
                 return obstacle
@@ -62,14 +67,22 @@ def _about(
     if modes is None:
         message = f"volume claim {claim!r} is not found in namespace {namespace}; create it"
         return Obstacle("VolumeNotFound", message)
-    nodes = max(len(stage.replicas) for stage in plan.stages)
-    if nodes > 1 and not _SHARED & set(modes):
+    largest = max(plan.stages, key=lambda stage: len(stage.replicas))
+    nodes = len(largest.replicas)
+    fitting = _WRITTEN if claim in claims(written_places(plan.run)) else _SHARED
+    if nodes > 1 and not fitting & set(modes):
         message = (
             f"volume claim {claim!r} has access mode {', '.join(modes)}, but {nodes} nodes mount "
-            "it; give a claim that is ReadWriteMany, or set workers.replicas: 0"
+            f"it; give a claim that is ReadWriteMany, or set {_ways_out(plan)}"
         )
         return Obstacle("VolumeNotShared", message)
     return None
+
+
+def _ways_out(plan: JobPlan) -> str:
+    """What makes every stage one of a single node."""
+    several = {stage.name for stage in plan.stages if stage.followers}
+    return " and ".join(way for stage, way in _ALONE.items() if stage in several)
 
 
 def _output_in_use(view: View, plan: JobPlan, others: Iterable[View]) -> Obstacle | None:

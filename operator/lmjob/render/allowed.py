@@ -64,7 +64,7 @@ SERVICE_SPEC = fields(
     {
         "clusterIP": only("None"),
         "publishNotReadyAddresses": only(True),
-        "selector": fields({names.LABEL_UID: text, names.LABEL_ROLE: only("master")}),
+        "selector": fields({names.LABEL_UID: text, names.LABEL_NODE_RANK: only("0")}),
         "ports": each(fields({"name": text, "port": number})),
     }
 )

@@ -52,11 +52,11 @@ def config_map(plan: JobPlan) -> dict[str, Any]:
 
 
 def service(plan: JobPlan) -> dict[str, Any]:
-    """The headless service whose name is the host name of every attempt's master."""
+    """The headless service whose name is the host name of every stage's leader."""
     own = {
         "name": names.service_name(plan.job.name, plan.job.uid),
         "labels": job_labels(plan),
-        "selector": {names.LABEL_UID: plan.job.uid, names.LABEL_ROLE: "master"},
+        "selector": {names.LABEL_UID: plan.job.uid, names.LABEL_NODE_RANK: "0"},
         "master_port": names.MASTER_PORT,
         "status_port": names.STATUS_PORT,
     }
@@ -71,7 +71,7 @@ def pod(
     *,
     master_ip: str | None,
 ) -> dict[str, Any]:
-    """The pod of a replica. A worker finds the master at `master_ip`, or by DNS if that is None;
+    """The pod of a replica. A follower finds the leader at `master_ip`, or by DNS if that is None;
     the leader of a stage finds itself, whatever is given."""
     stage = plan.stage(memory_stage)
     own = pod_values(plan, stage, replica, attempt, master_ip=master_ip)

@@ -51,7 +51,7 @@ def pod_values(
 ) -> dict[str, Any]:
     """The values of `templates/pod.json.j2` but for those that all objects have."""
     settings = plan.pods.get(replica.role, PodSettings())
-    mounts = volumes.claim_mounts(plan, replica.role)
+    mounts = volumes.claim_mounts(plan, replica)
     alias = "127.0.0.1" if replica == stage.leader else master_ip
     host = names.service_name(plan.job.name, plan.job.uid)
     return {
@@ -88,6 +88,7 @@ def _identity(
         names.LABEL_ATTEMPT: str(attempt),
         names.LABEL_ROLE: role,
         names.LABEL_INDEX: str(index),
+        names.LABEL_NODE_RANK: str(replica.node_rank),
     }
     return {
         "name": names.replica_name(plan.job.name, plan.job.uid, attempt, role, index),

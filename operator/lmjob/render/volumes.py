@@ -1,16 +1,17 @@
 """Folders of a pod: the volume claims of a run, and the pod's own.
 
 What is written, and by whom, follows from the trainer: the output by every stage's leader, the
-shared cache of datasets by the stage prepare alone (`lmtrainer.dataset.prepare`).
+shared cache of datasets by the stage prepare alone (`lmtrainer.dataset.prepare`). Every node of
+that stage leaves parts where the dataset will lie.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lmjob.api.names import Role
 from lmjob.core.plan import JobPlan
 from lmjob.core.plan.outline import claims_of
+from lmjob.core.plan.shapes import ReplicaPlan
 from lmtrainer.config import CommandConfig, Work
 from lmtrainer.config.places import volume_claims, written_places
 from lmtrainer.config.sources import claims
@@ -41,10 +42,10 @@ class ClaimMount:
     """Nobody of the job writes there, so the volume itself may be attached read-only."""
 
 
-def claim_mounts(plan: JobPlan, role: Role) -> tuple[ClaimMount, ...]:
-    """Every claim of a job as the pods of a role mount it."""
+def claim_mounts(plan: JobPlan, replica: ReplicaPlan) -> tuple[ClaimMount, ...]:
+    """Every claim of a job as the pod of a replica mounts it."""
     only_read, _ = claims_of(plan)
-    written = _written(plan.run, role)
+    written = _written(plan.run, replica)
     return tuple(
         ClaimMount(
             volume=f"claim-{index}",
@@ -57,10 +58,14 @@ def claim_mounts(plan: JobPlan, role: Role) -> tuple[ClaimMount, ...]:
     )
 
 
-def _written(run: Work, role: Role) -> tuple[str, ...]:
-    """Claims that a role writes to: a program of the user's own may do so on every node, and each
-    process of a sharded run saves its own part."""
-    if role == "prepare" or isinstance(run, CommandConfig):
+def _written(run: Work, replica: ReplicaPlan) -> tuple[str, ...]:
+    """Claims that a node writes to: a program of the user's own may do so on every one, each node
+    that prepares leaves parts beside the dataset, and each process of a sharded run saves its own
+    part."""
+    role = replica.role
+    if isinstance(run, CommandConfig) or (role == "prepare" and replica.node_rank == 0):
         return claims(written_places(run))
+    if role == "prepare":
+        return claims([run.data.cache or run.output.to])
     writes = role in ("master", "evaluate") or run.parallel.strategy == "fsdp"
     return claims([run.output.to]) if writes else ()

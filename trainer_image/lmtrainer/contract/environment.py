@@ -5,6 +5,7 @@ The names of the group are those of torchrun; all others begin with LMTRAINER_.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 from collections.abc import Mapping
@@ -83,6 +84,14 @@ class NodeEnvironment:
     @property
     def is_master(self) -> bool:
         return self.node_rank == 0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine only, and so the whole group whose master it is."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def to_env(node: NodeEnvironment) -> dict[str, str]:

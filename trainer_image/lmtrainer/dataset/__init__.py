@@ -4,8 +4,11 @@
     home       where the dataset lies, and who may write there
     build      makes both
     nearby     a copy on the node that trains on it
-    sharding   text -> shards, in parts, by many processes
-    crew       those processes
+    sharding   text -> shards, in parts, by many processes on many nodes
+    tasks      what is done with a part
+    rounds     tasks shared out among nodes
+    following  what all nodes but the first do
+    crew       the processes of one
     merging    parts -> one dataset
     encode     documents -> ids
     writing    ids -> shards
@@ -31,13 +34,21 @@ random generator with a state.
 """
 
 from lmtrainer.dataset.batches import Batch, EvaluationRows, TrainingRows, training_steps
-from lmtrainer.dataset.prepare import Prepared, open_prepared, prepare
+from lmtrainer.dataset.following import follow
+from lmtrainer.dataset.prepare import Company, Prepared, open_prepared, prepare
+from lmtrainer.dataset.rounds import ALONE, Following, Leading, Nodes
 
 __all__ = [
+    "ALONE",
     "Batch",
+    "Company",
     "EvaluationRows",
+    "Following",
+    "Leading",
+    "Nodes",
     "Prepared",
     "TrainingRows",
+    "follow",
     "open_prepared",
     "prepare",
     "training_steps",

@@ -15,7 +15,9 @@ from lmtrainer.contract.machine import usable_cpus, usable_memory
 from lmtrainer.dataset import agreement
 from lmtrainer.dataset.facts import FORMAT, facts_of
 from lmtrainer.dataset.home import DATASET, TOKENIZER
-from lmtrainer.dataset.sharding import PARTS, Layout, Work, build_dataset
+from lmtrainer.dataset.rounds import Nodes
+from lmtrainer.dataset.sharding import PARTS, build_dataset
+from lmtrainer.dataset.tasks import Layout, Work
 from lmtrainer.durable import (
     MANIFEST_FILE,
     DamagedError,
@@ -123,26 +125,37 @@ def forget(home: Path) -> None:
         remove(place)
 
 
-def build(inputs: Inputs, home: Path, mark: str) -> None:
+def build(inputs: Inputs, home: Path, mark: str, nodes: Nodes) -> None:
     """Make the tokenizer, unless it is there, and the dataset. Each appears whole."""
     if not _has_tokenizer(home, mark):
         _build_tokenizer(inputs, home, mark)
-    vocabulary = vocab.load(home / TOKENIZER)
-    assert inputs.run.objective is not None, "the plan resolves it"
-    vocabulary.require(inputs.run.objective)
-    work = Work(inputs.corpus, home / TOKENIZER, _layout(inputs.run, vocabulary), mark)
     build_dataset(
-        work,
+        work_of(inputs, home, mark),
         home / DATASET,
-        inputs.run.data.processes or _processes(inputs.corpus.bytes),
+        processes_for(inputs, nodes.on_this_machine),
+        nodes,
         inputs.reading,
         lambda: _check_unchanged(inputs),
     )
 
 
-def _processes(text: int) -> int:
+def work_of(inputs: Inputs, home: Path, mark: str) -> Work:
+    """What every process must know, once the tokenizer is there. UserError if that does not fit."""
+    vocabulary = vocab.load(home / TOKENIZER)
+    assert inputs.run.objective is not None, "the plan resolves it"
+    vocabulary.require(inputs.run.objective)
+    return Work(inputs.corpus, home / TOKENIZER, _layout(inputs.run, vocabulary), mark)
+
+
+def processes_for(inputs: Inputs, nodes: int) -> int:
+    """As many as were asked for; else as many as fit, if so many nodes share this machine."""
+    return inputs.run.data.processes or _processes(inputs.corpus.bytes, nodes)
+
+
+def _processes(text: int, nodes: int = 1) -> int:
     """One for each processor, as far as there is memory and enough text, in bytes, for so many."""
-    return max(1, min(usable_cpus(), usable_memory() // PROCESS_BYTES, text // WORTH_A_PROCESS))
+    room = min(usable_cpus(), usable_memory() // PROCESS_BYTES) // nodes
+    return max(1, min(room, text // WORTH_A_PROCESS))
 
 
 def _layout(run: RunConfig, vocabulary: Vocabulary) -> Layout:

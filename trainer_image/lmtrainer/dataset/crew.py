@@ -1,24 +1,39 @@
 """Processes that do tasks one by one: as many as asked for, or this one alone.
 
-Called by `dataset.sharding`. Each has a member of its own, copied from the first, that keeps what
-is dear to make. They are started afresh, not forked, for the tokenizers have threads; and they end
+Called by `dataset.rounds`. Each has a member of its own, copied from the first, that keeps what is
+dear to make. They are started afresh, not forked, for the tokenizers have threads; and they end
 with the one that started them, however it ends.
 """
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from lmtrainer.text.files import OnRead
 
+PULSE_SECONDS = 0.5
+"""How often whoever waits for a task hears that nothing was read: time to look for other news."""
+
+
+class Sized(Protocol):
+    """A task."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of text that are read for it."""
+        ...
+
+
 M = TypeVar("M")
-T = TypeVar("T")
+T = TypeVar("T", bound=Sized)
+R = TypeVar("R")
 
 
 class Crew(Generic[M]):
@@ -32,36 +47,37 @@ class Crew(Generic[M]):
     def __enter__(self) -> Crew[M]:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, fault: object, *_: object) -> None:
+        # After a fault nobody waits for tasks that are under way: they end with this process.
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(wait=fault is None, cancel_futures=True)
 
     def each(
         self,
-        act: Callable[[M, T, OnRead], int],
-        tasks: Iterable[T],
-        size: Callable[[T], int],
+        act: Callable[[M, T, OnRead], R],
+        tasks: Iterable[tuple[int, T]],
         on_read: OnRead,
-    ) -> Iterator[tuple[T, int]]:
-        """Each task and what `act`, a function of a module, made of it, as they get done. `on_read`
-        hears of bytes read; `size` is how many a task has in all."""
+    ) -> Iterator[tuple[int, R]]:
+        """What `act`, a function of a module, made of each numbered task, as they get done. A task
+        is drawn when somebody can begin with it. `on_read` hears of bytes read."""
         if self._processes == 1:
-            for task in tasks:
-                yield task, act(self._member, task, on_read)
+            for number, task in tasks:
+                yield number, act(self._member, task, on_read)
             return
-        pool = self._started()
-        futures = {pool.submit(_do, act, task): task for task in tasks}
-        for future in as_completed(futures):
-            task = futures.pop(future)
-            try:
-                found = future.result()
-            except BrokenProcessPool:
-                raise RuntimeError(
-                    "a process that prepared text ended at once; if its memory was used up, give "
-                    "the stage more, or lower data.processes"
-                ) from None
-            on_read(size(task))
-            yield task, found
+        pool, left = self._started(), iter(tasks)
+        busy: dict[Future[R], tuple[int, T]] = {}
+        while True:
+            for number, task in itertools.islice(left, self._processes - len(busy)):
+                busy[pool.submit(_do, act, task)] = number, task
+            if not busy:
+                return
+            done, _ = wait(busy, timeout=PULSE_SECONDS, return_when=FIRST_COMPLETED)
+            on_read(0)
+            for future in done:
+                number, task = busy.pop(future)
+                found = _result(future)
+                on_read(task.size)
+                yield number, found
 
     def _started(self) -> Executor:
         if self._pool is None:
@@ -72,6 +88,16 @@ class Crew(Generic[M]):
                 initargs=(self._member,),
             )
         return self._pool
+
+
+def _result(future: Future[R]) -> R:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "a process that prepared text ended at once; if its memory was used up, give "
+            "the stage more, or lower data.processes"
+        ) from None
 
 
 _member: Any = None
@@ -93,5 +119,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _do(act: Callable[[Any, Any, OnRead], int], task: Any) -> int:
+def _do(act: Callable[[Any, Any, OnRead], R], task: Any) -> R:
     return act(_member, task, lambda count: None)

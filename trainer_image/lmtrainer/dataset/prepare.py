@@ -37,6 +37,7 @@ from lmtrainer.dataset.home import (
     read_pointer,
     write_pointer,
 )
+from lmtrainer.dataset.rounds import ALONE, Nodes
 from lmtrainer.dataset.samples import Cut, Samples, cut_of
 from lmtrainer.dataset.store import Tokens, open_counts, open_split
 from lmtrainer.durable import (
@@ -79,26 +80,36 @@ class Prepared:
         return tables.samples_of(self.dataset, self.tokens(split), split, cut)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Company:
+    """Who has to do with a preparation beside the one who does it."""
+
+    nodes: Nodes = ALONE
+    """Those that do it together."""
+    tell: Callable[[str], None] = lambda line: None
+    """Hears of text that is not trained on."""
+    before_change: Callable[[], None] = lambda: None
+    """May refuse that another dataset takes the place of the one that the folder has."""
+
+
 def prepare(
     run: RunConfig,
     output: Path,
     claims: Mapping[str, str],
     progress: Progress = lambda activity, done, total: None,
-    tell: Callable[[str], None] = lambda line: None,
-    before_change: Callable[[], None] = lambda: None,
+    company: Company | None = None,
 ) -> Prepared:
     """Prepare what a resolved configuration asks for, or find that it is there.
 
     `output` is the run's folder, which nobody else writes to. Raises UserError for text that is
-    missing, not readable or too little, and for a tokenizer that does not fit the objective. `tell`
-    hears of text that is not trained on; `before_change` may refuse that another dataset takes the
-    place of the one that the folder has.
+    missing, not readable or too little, and for a tokenizer that does not fit the objective.
     """
+    company = company or Company()
     inputs = find_inputs(run, claims, progress)
     mark = fingerprint_of(inputs)
     before = pointer_before(output)
     if before is not None and before.fingerprint != mark:
-        before_change()
+        company.before_change()
     make_folder(output)
     home = home_of(run, output, claims, mark)
     with contextlib.ExitStack() as stack:
@@ -107,21 +118,21 @@ def prepare(
         if run.data.rebuild:
             forget(home)
         if not is_built(home, mark):
-            build(inputs, home, mark)
+            build(inputs, home, mark, company.nodes)
         pairs.build(run, home, progress)
         tables.build(run, home)
         if home != output:
             _copy_tokenizer(home, output)
     sha256 = sha256_of(home / DATASET / MANIFEST_FILE)
     if before is not None and before.manifest_sha256 != sha256:
-        before_change()
+        company.before_change()
     write_pointer(output, Pointer(fingerprint=mark, manifest_sha256=sha256))
     prepared = open_prepared(run, output, claims)
     _check_enough(prepared, run)
     found = summary.summary(prepared, run)
     summary.write(output, found)
     for line in summary.lines(found):
-        tell(line)
+        company.tell(line)
     return prepared
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -27,13 +28,18 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def building(
-    final: Path, *, tag: str = "", before_rename: Callable[[], None] | None = None
+    final: Path,
+    *,
+    tag: str = "",
+    before_rename: Callable[[], None] | None = None,
+    first_wins: bool = False,
 ) -> Iterator[Path]:
     """Yield an empty folder beside `final`; when the block ends well, it gets that name.
 
     Until then a crash leaves nothing but a leftover. `before_rename` is called when all is durable,
     for a last fence. If it or the block raises, the folder is removed. What had the name before is
-    replaced; a crash in between leaves none of the two, so this is for what can be made again.
+    replaced; a crash in between leaves none of the two, so this is for what can be made again. With
+    `first_wins` it stays, and ours is removed: for what many may make at once, all of them alike.
     """
     beside = final.with_name(f"{LEFTOVER}{final.name}-{tag or secrets.token_hex(6)}")
     try:
@@ -43,12 +49,22 @@ def building(
         _sync_tree(beside)
         if before_rename is not None:
             before_rename()
-        discard(final)
-        beside.rename(final)
+        if not first_wins:
+            discard(final)
+        _rename(beside, final, first_wins=first_wins)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     sync_folder(final.parent)
+
+
+def _rename(beside: Path, final: Path, *, first_wins: bool) -> None:
+    try:
+        beside.rename(final)
+    except OSError as fault:
+        if not first_wins or fault.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        remove(beside)
 
 
 def discard(folder: Path) -> None:

@@ -14,9 +14,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from lmtrainer.contract.environment import NodeEnvironment
+from lmtrainer.contract.environment import NodeEnvironment, is_loopback
 from lmtrainer.faults import RendezvousError
-from lmtrainer.launch.sockets import is_loopback, listen, port_of
+from lmtrainer.launch.sockets import listen, port_of
 from lmtrainer.parallel.rendezvous import (
     Fence,
     claim_node,

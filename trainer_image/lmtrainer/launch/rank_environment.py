@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lmtrainer.contract import environment as names
-from lmtrainer.contract.environment import NodeEnvironment
+from lmtrainer.contract.environment import NodeEnvironment, is_loopback
 from lmtrainer.contract.reports import error_file
-from lmtrainer.launch.sockets import is_loopback
 
 LAUNCHER_PID = "LMTRAINER_LAUNCHER_PID"
 """Between launcher and rank only: whom the rank must not outlive."""

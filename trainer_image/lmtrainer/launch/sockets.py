@@ -3,21 +3,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 
+from lmtrainer.contract.environment import is_loopback
 from lmtrainer.faults import RendezvousError
 
 _BACKLOG = 2048
 """All ranks of a large job may come at once; the kernel lowers it to its own limit."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listen(master_addr: str, port: int, *, purpose: str) -> socket.socket:

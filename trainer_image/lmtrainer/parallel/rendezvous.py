@@ -105,12 +105,17 @@ def handshake(store: Store, fence: Fence) -> None:
 
 def claim_node(store: Store, node_rank: int, instance: str) -> None:
     """Take a node's place in the group; `instance` is random, so that equals are told apart."""
-    holder = store.compare_set(f"lmtrainer/node/{node_rank}", "", instance)
+    holder = store.compare_set(_node_key(node_rank), "", instance)
     if holder != instance.encode():
         raise FencedError(
             f"another node has already joined this attempt as node rank {node_rank}; "
             "an attempt starts each node once"
         )
+
+
+def nodes_here(store: Store, nnodes: int) -> int:
+    """How many have claimed their place."""
+    return sum(store.check([_node_key(rank)]) for rank in range(nnodes))
 
 
 def tell_end(store: Store, node_rank: int) -> None:
@@ -167,6 +172,10 @@ def within(seconds: float, action: Callable[[], T], *, what: str, watch: Callabl
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _node_key(node_rank: int) -> str:
+    return f"lmtrainer/node/{node_rank}"
 
 
 def _end_key(node_rank: int) -> str:

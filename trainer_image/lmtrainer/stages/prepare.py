@@ -1,14 +1,21 @@
-"""The stage `prepare`: text becomes a tokenizer and a dataset. One process, no accelerator."""
+"""The stage `prepare`: text becomes a tokenizer and a dataset. No accelerator; a process on each of
+its nodes, which has others under it.
+
+The node that leads does everything and claims the output folder; the others take parts of the text
+off its hands.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
+from lmtrainer.contract.environment import is_loopback
 from lmtrainer.contract.output import CHECKPOINTS, MODEL_FOLDER
 from lmtrainer.contract.reports import Progress
-from lmtrainer.dataset import prepare
-from lmtrainer.faults import UserError
+from lmtrainer.dataset import ALONE, Company, Following, Leading, follow, prepare
+from lmtrainer.faults import InterruptedRunError, UserError
 from lmtrainer.output.identity import WAYS_OUT
 from lmtrainer.stage import StageContext
 from lmtrainer.stages.ends import claim_output, leave_record
@@ -19,16 +26,38 @@ REPORT_SECONDS = 0.2
 
 def run(context: StageContext) -> None:
     """Prepare, or find that the very same was prepared before and verify it."""
+    if context.node.nnodes == 1:
+        _lead(context, None)
+        return
+    # A node alone needs no store, and so no torch.
+    from lmtrainer.parallel.board import Board
+
+    board = Board(context)
+    here = context.node.nnodes if is_loopback(context.node.master_addr) else 1
+    if context.node.is_master:
+        _lead(context, Leading(board, here))
+    else:
+        follow(context.run, context.node.claims, Following(board, here))
+
+
+def _lead(context: StageContext, others: Leading | None) -> None:
     with claim_output(context) as held:
         prepared = prepare(
             context.run,
             held.folder,
             context.node.claims,
             _Progress(context),
-            lambda line: print(line, flush=True),
-            lambda: _refuse_if_trained(held.folder),
+            Company(
+                nodes=others or ALONE,
+                tell=lambda line: print(line, flush=True),
+                before_change=lambda: _refuse_if_trained(held.folder),
+            ),
         )
         leave_record(context, held, prepared.manifest_sha256)
+    if others is not None:
+        # What is done is done, even if somebody wants an end now.
+        with contextlib.suppress(InterruptedRunError):
+            others.end()
 
 
 def _refuse_if_trained(output: Path) -> None:
@@ -41,7 +70,8 @@ def _refuse_if_trained(output: Path) -> None:
 
 
 class _Progress:
-    """Called often with (activity, bytes done, bytes in all); tells seldom."""
+    """Called often with (activity, bytes done, bytes in all); tells seldom. InterruptedRunError
+    once the stage is asked to end: what is done of it is kept."""
 
     def __init__(self, context: StageContext) -> None:
         self._context = context
@@ -49,6 +79,8 @@ class _Progress:
         self._activity = ""
 
     def __call__(self, activity: str, done: int, total: int | None) -> None:
+        if self._context.stop.requested:
+            raise InterruptedRunError(f"asked to end; the next attempt goes on to {activity}")
         now = time.monotonic()
         if activity == self._activity and now - self._last < REPORT_SECONDS and done != total:
             return

@@ -13,7 +13,7 @@ from lmjob.api.spec.group import group_mistakes
 from lmjob.api.spec.placement import Placement
 from lmjob.api.spec.pods import PodFields
 from lmjob.api.spec.refusals import REFUSED_JOB_FIELDS
-from lmjob.api.spec.roles import EvaluateRole
+from lmjob.api.spec.roles import EvaluateRole, PrepareRole
 from lmjob.api.spec.syntax import NAMESPACE, NAMESPACE_HELP
 from lmtrainer.config import CommandConfig, Mistake, RunConfig, parse
 from lmtrainer.config.evaluation import EvaluateConfig
@@ -27,8 +27,8 @@ class JobSpec(Placement, RunConfig):
 
     refused: ClassVar[Mapping[str, str]] = REFUSED_JOB_FIELDS
 
-    prepare: PodFields = setting(
-        PodFields, "the pod that makes tokenizer and dataset; no devices unless asked for here"
+    prepare: PrepareRole = setting(
+        PrepareRole, "the pods that make tokenizer and dataset; no devices unless asked for here"
     )
     evaluate: EvaluateRole = setting(
         EvaluateRole, "what is measured, and its pod; one device of each kind unless asked for more"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lmjob.api.names import MAX_REPLICAS
+from lmjob.api.names import MAX_PREPARE_REPLICAS, MAX_REPLICAS
 from lmjob.api.spec.pods import PodFields
 from lmtrainer.config.evaluation import EvaluateConfig
 from lmtrainer.config.mistakes import Mistake
@@ -22,6 +22,19 @@ class WorkersRole(PodFields):
         minimum=0,
         maximum=MAX_REPLICAS,
         way_out=f"0 is a job of the master alone, {MAX_REPLICAS} the most",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareRole(PodFields):
+    """The nodes that make tokenizer and dataset."""
+
+    replicas: int = setting(
+        1,
+        "nodes that make the dataset together",
+        minimum=1,
+        maximum=MAX_PREPARE_REPLICAS,
+        way_out=f"1 is a node alone, {MAX_PREPARE_REPLICAS} the most",
     )
 
 

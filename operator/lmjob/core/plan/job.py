@@ -13,7 +13,6 @@ from lmjob.core.plan.facts import Facts
 from lmjob.core.plan.resources import precision, threads
 from lmjob.core.plan.shapes import JobIdentity, JobPlan, ReplicaPlan, Role, StagePlan
 from lmtrainer.config import CommandConfig, ResolvedRun, document, fingerprint, resolve
-from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Position
 
 
@@ -53,15 +52,18 @@ def _stages(spec: Spec) -> tuple[StagePlan, ...]:
     if isinstance(spec, CommandSpec):
         return (StagePlan(name="train", replicas=_group(spec)),)
     return (
-        _single("prepare", spec),
+        StagePlan(name="prepare", replicas=_preparers(spec)),
         StagePlan(name="train", replicas=_group(spec), target=_target(spec)),
-        _single("evaluate", spec),
+        StagePlan(name="evaluate", replicas=(_replica(spec, "evaluate", 0, 0),)),
     )
 
 
-def _single(stage: Stage, spec: JobSpec) -> StagePlan:
-    role: Role = "evaluate" if stage == "evaluate" else "prepare"
-    return StagePlan(name=stage, replicas=(_replica(spec, role, 0, 0),))
+def _preparers(spec: JobSpec) -> tuple[ReplicaPlan, ...]:
+    first = _replica(spec, "prepare", 0, 0)
+    return tuple(
+        dataclasses.replace(first, index=index, node_rank=index)
+        for index in range(spec.prepare.replicas)
+    )
 
 
 def _group(spec: Spec) -> tuple[ReplicaPlan, ...]:

@@ -31,7 +31,7 @@ class ReplicaPlan:
 
     role: Role
     index: int
-    """Within its role: worker 0 has node rank 1."""
+    """Within its role: worker 0 has node rank 1, for the master has 0."""
     node_rank: int
     processes: int
     """Ranks on this node."""

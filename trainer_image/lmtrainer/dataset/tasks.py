@@ -1,0 +1,167 @@
+"""The tasks that make a dataset out of parts of its text, and what a process needs to do them.
+
+Called by `dataset.sharding` and `dataset.following`. What a part becomes depends on nothing but the
+text and the settings: whoever does it, it has the same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmtrainer import vocab
+from lmtrainer.dataset.encode import encode
+from lmtrainer.dataset.facts import facts_of
+from lmtrainer.dataset.writing import Writer
+from lmtrainer.durable import (
+    MANIFEST_FILE,
+    DamagedError,
+    building,
+    sha256_of,
+    verify_manifest,
+)
+from lmtrainer.text.counting import count_documents
+from lmtrainer.text.documents import Piece
+from lmtrainer.text.files import OnRead, Stretch, size_of
+from lmtrainer.text.parts import Part
+from lmtrainer.text.records import records
+from lmtrainer.text.split import Corpus, Split, sides_from, with_sides
+from lmtrainer.vocab import Vocabulary
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is written beside the ids of the text."""
+
+    opener: int | None
+    """Before each document."""
+    terminator: int | None
+    """Behind each document."""
+    sentences: bool
+    """It is recorded where they begin."""
+    instances: bool
+    """Documents are ready-made ones."""
+    uncounted: tuple[int, ...]
+    """Ids that do not count as text."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every process must know."""
+
+    corpus: Corpus
+    tokenizer: Path
+    layout: Layout
+    fingerprint: str
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """Of its manifest."""
+        return sha256_of(self.tokenizer / MANIFEST_FILE)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A part to be encoded."""
+
+    part: Part
+    first: int
+    """Number of its first document."""
+    changed: Mapping[int, bool]
+    """Documents that changed sides."""
+    folder: Path
+    """Where it goes."""
+
+    @property
+    def size(self) -> int:
+        return self.part.size
+
+
+class Member:
+    """A process at work: loads the tokenizer once, when it needs it."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    @functools.cached_property
+    def vocabulary(self) -> Vocabulary:
+        return vocab.load(self.work.tokenizer)
+
+
+def is_done(work: Work, folder: Path) -> bool:
+    """Does a part lie there, every byte as it was written?"""
+    if not folder.is_dir():
+        return False
+    try:
+        facts = facts_of(verify_manifest(folder))
+    except (DamagedError, OSError):
+        return False
+    return (facts.fingerprint, facts.tokenizer) == (work.fingerprint, work.tokenizer_sha256)
+
+
+def count_part(member: Member, part: Part, on_read: OnRead) -> int:
+    """How many documents a part has."""
+    reading = member.work.corpus.reading
+    return sum(count_documents(file, reading, on_read) for file in part.files)
+
+
+def encode_task(member: Member, task: Task, on_read: OnRead) -> int:
+    """Encode a part into its folder, whole or not at all. Another node, which was given up and
+    works on, may do the same: the first one to be done wins."""
+    with building(task.folder, first_wins=True) as beside:
+        encode_part(member, task, on_read, beside)
+    return 0
+
+
+def _pieces(corpus: Corpus, part: Part, on_read: OnRead) -> Iterator[Piece]:
+    for file in part.files:
+        yield from records(file, corpus.reading, on_read)
+
+
+def encode_part(
+    member: Member,
+    task: Task,
+    on_read: OnRead,
+    beside: Path,
+    before_seal: Callable[[], None] = lambda: None,
+) -> None:
+    """Encode a part into an empty folder."""
+    work, layout = member.work, member.work.layout
+    with Writer(
+        beside,
+        member.vocabulary.size,
+        opener=layout.opener,
+        terminator=layout.terminator,
+        sentences=layout.sentences,
+        instances=layout.instances,
+    ) as writer:
+        found = _pieces(work.corpus, task.part, on_read)
+        sides: Iterator[Split] = itertools.repeat("validation")
+        if not task.part.held_out:
+            sides = sides_from(work.corpus, task.first, task.changed)
+        sided = with_sides(found, sides)
+        encode(sided, member.vocabulary, writer, sentences=layout.sentences)
+        before_seal()
+        writer.seal(
+            fingerprint=work.fingerprint,
+            tokenizer=work.tokenizer_sha256,
+            uncounted=layout.uncounted,
+            source=(task.part.source, len(work.corpus.sources)),
+        )
+
+
+def text_sha256(cut: Sequence[Part]) -> str:
+    """Of the names and sizes of all parts: two nodes that see the same text agree on it."""
+    plain = [
+        [
+            (str(file), file.begin if isinstance(file, Stretch) else 0, size_of(file))
+            for file in part.files
+        ]
+        for part in cut
+    ]
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
