@@ -2,8 +2,8 @@
 
 import pytest
 
-from lmtrainer.config.phase import Phase
-from lmtrainer.optim.schedules import learning_rate, warmup_steps
+from lmtrainer.config.phase import Phase, warmup_steps
+from lmtrainer.optim.schedules import learning_rate
 
 
 def phase(**fields):

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lmtrainer.config.optimizer import OptimizerConfig
-from lmtrainer.config.phase import Phase
+from lmtrainer.config.phase import Phase, warmup_steps
 from lmtrainer.optim.build import build
 from lmtrainer.optim.lamb import MAX_WEIGHT_NORM, Lamb
-from lmtrainer.optim.schedules import learning_rate, warmup_steps
+from lmtrainer.optim.schedules import learning_rate
 from lmtrainer.optim.update import update
 
 RATE = 0.01

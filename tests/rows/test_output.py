@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 import socket
 import sys
 import time
@@ -25,6 +26,7 @@ from transformers import AutoTokenizer
 from lmtrainer.config import scores
 from lmtrainer.config.architecture import Architecture
 from lmtrainer.config.evaluation import EvaluateConfig
+from lmtrainer.contract.loading import loading_lines
 from lmtrainer.contract.reports import Position
 from lmtrainer.dataset import EvaluationRows, open_prepared
 from lmtrainer.dataset.batches import Batch
@@ -37,7 +39,7 @@ from lmtrainer.parallel.world import World
 from lmtrainer.stages import prepare, train
 from lmtrainer.train.monitor import monitor
 from lmtrainer.vocab import Vocabulary
-from tests.rows import small_run
+from tests.rows import engines, small_run
 from tests.rows.small_run import STEPS
 
 CPU = torch.device("cpu")
@@ -349,6 +351,38 @@ def test_row_123_what_the_card_says_loads_the_model(finished: Path) -> None:
     exec(snippet.replace('"FOLDER"', repr(str(finished / "model"))), names)
     assert type(names["model"]).__name__ == "BertForMaskedLM"
     assert names["tokenizer"].mask_token == "[MASK]"
+
+
+@pytest.mark.parametrize(
+    ("family", "objective", "kind"),
+    [
+        ("bert", "mlm+nsp", "BertForPreTraining"),
+        ("groupbert", "mlm", "GroupBertForMaskedLM"),
+        ("gpt2", "clm", "GPT2LMHeadModel"),
+    ],
+)
+def test_row_123_whatever_was_trained_is_loaded_whole(
+    finished: Path, tmp_path: Path, family: str, objective: str, kind: str
+) -> None:
+    run = engines.run_of(family, objective=objective)
+    build.for_run(run, engines.VOCABULARY, None).save_pretrained(tmp_path)
+    for file in (finished / "tokenizer").iterdir():
+        shutil.copyfile(file, tmp_path / file.name)
+    names: dict[str, Any] = {}
+    exec("\n".join(loading_lines(run, str(tmp_path))), names)
+    assert type(names["model"]).__name__ == kind
+
+
+def test_row_123_the_card_of_pairs_tells_their_results_once(finished: Path) -> None:
+    run = small_run.run_of(finished.parent)
+    totals = Totals(2.0, 3.0, 1.0, 2.0, pair_loss=1.0, pairs_right=3.0, pairs=4.0)
+    prepared = open_prepared(run, finished, {})
+    folder = finished.parent / "card"
+    folder.mkdir(exist_ok=True)
+    card.write(folder, run, prepared, totals, {}, parameters=1)
+    text = (folder / card.FILE).read_text()
+    assert text.count("of pairs of sentences | 0.7500 |") == 1
+    assert text.count("| 0.2500 |") == 1
 
 
 HOSTILE = (

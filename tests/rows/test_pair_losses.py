@@ -16,7 +16,13 @@ from lmtrainer.config import RunConfig, parse, resolve
 from lmtrainer.config.model import Architecture, ModelType
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.models import build
-from lmtrainer.models.objective import Objective, scores, to_device
+from lmtrainer.models.objective import (
+    Objective,
+    pair_scores,
+    target_hidden,
+    target_logits,
+    to_device,
+)
 from lmtrainer.parallel.world import World
 from lmtrainer.train.engine import Engine, StepResult
 from lmtrainer.vocab import Vocabulary
@@ -156,7 +162,7 @@ def test_row_114_a_step_tells_both_parts_of_its_loss_and_how_many_pairs_were_rig
     assert result.pairs is not None
     assert result.pairs.words_loss + result.pairs.loss == pytest.approx(result.loss, abs=1e-6)
     model = build.build("bert", SIZES, WORDS, seed=3, pairs=True)
-    logits = scores(model, to_device(row, CPU)).pairs
+    logits = pair_scores(model, target_hidden(model, to_device(row, CPU))[1])
     assert logits is not None
     by_hand = (logits.argmax(-1).numpy() == row.pair_labels).mean()
     assert result.pairs.accuracy == pytest.approx(by_hand)
@@ -187,7 +193,7 @@ def test_row_053_and_row_099_padding_changes_neither_scores_nor_loss(
     empty["labels"][-1] = -100
     with torch.inference_mode():
         logits = theirs(input_ids=empty["input_ids"], attention_mask=empty["attention_mask"]).logits
-        packed = scores(ours, to_device(row, CPU)).words
+        packed = target_logits(ours, to_device(row, CPU))
         loss = Objective(ours)(to_device(row, CPU)).words / len(row.labels)
     wanted = empty["labels"] != -100
     torch.testing.assert_close(packed, logits[wanted], atol=1e-5, rtol=1e-5)
@@ -205,7 +211,7 @@ def test_row_055_scoring_only_what_is_predicted_changes_no_loss(
     row = Batch(full.tokens, full.positions, full.lengths, full.targets, full.labels)
     module = Objective(ours)
     found = module(to_device(row, CPU))
-    assert scores(ours, to_device(row, CPU)).words.shape == (len(row.labels), WORDS.size)
+    assert target_logits(ours, to_device(row, CPU)).shape == (len(row.labels), WORDS.size)
     every = theirs(input_ids=torch.from_numpy(row.tokens)[None]).logits[0]
     labels = torch.full((14,), -100)
     labels[row.targets] = torch.from_numpy(row.labels)

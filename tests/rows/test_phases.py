@@ -17,7 +17,7 @@ from lmtrainer.config.shares import shared_out
 from lmtrainer.dataset import EvaluationRows, TrainingRows, open_prepared
 from lmtrainer.evaluate.measure import Totals, measure, unigram_losses
 from lmtrainer.models import build
-from lmtrainer.models.objective import scores, to_device
+from lmtrainer.models.objective import pair_scores, target_hidden, to_device, word_scores
 from lmtrainer.parallel.world import World
 from lmtrainer.stages import train
 from lmtrainer.train.engine import Engine
@@ -144,14 +144,13 @@ def test_row_114_and_row_115_accuracies_are_those_that_are_counted_by_hand(finis
     right = pairs = words = labels = 0
     with torch.inference_mode():
         for row in rows:
-            said = scores(model, to_device(row, CPU))
-            assert said.pairs is not None and row.pair_labels is not None
+            targets, first = target_hidden(model, to_device(row, CPU))
+            said, follows = word_scores(model, targets), pair_scores(model, first)
+            assert follows is not None and row.pair_labels is not None
             right += sum(
-                int(a) == b for a, b in zip(said.pairs.argmax(-1), row.pair_labels, strict=True)
+                int(a) == b for a, b in zip(follows.argmax(-1), row.pair_labels, strict=True)
             )
-            words += sum(
-                int(a) == b for a, b in zip(said.words.argmax(-1), row.labels, strict=True)
-            )
+            words += sum(int(a) == b for a, b in zip(said.argmax(-1), row.labels, strict=True))
             pairs, labels = pairs + len(row.pair_labels), labels + len(row.labels)
     assert found == Totals(found.loss, found.baseline, words, labels, found.pair_loss, right, pairs)
 

@@ -15,16 +15,18 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lmtrainer.commands.compile import compile_ahead
 from lmtrainer.config import RunConfig, parse
 from lmtrainer.config.phase import Phase, batch_mistakes, batch_shape
 from lmtrainer.dataset.batches import Batch, steps_of
 from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.order import Order
 from lmtrainer.dataset.schedule import batches_of
+from lmtrainer.models import build
 from lmtrainer.models.compiled import compile_parts
 from lmtrainer.models.memory import spare
 from lmtrainer.models.objective import Objective, to_device
-from tests.rows.engines import ALONE, SIZES, engine_of, model_of, row, run_of
+from tests.rows.engines import ALONE, SIZES, VOCABULARY, engine_of, model_of, row, run_of
 
 FAMILIES = ("bert", "roberta", "gpt2", "groupbert")
 
@@ -193,6 +195,19 @@ def test_row_094_steps_are_steps_however_many_a_device_did_at_once() -> None:
 def test_row_095_every_family_has_parts_to_compile(family: str) -> None:
     run = run_of(family)
     assert compile_parts(model_of(run)) >= 2, "one of each layer at least"
+
+
+def test_row_095_what_is_rehearsed_is_the_model_of_the_run(tmp_path: Path) -> None:
+    phases = [
+        {"name": "pairs", "steps": 9, "sequenceLength": 16},
+        {"name": "words", "steps": 9, "sequenceLength": 32, "objective": "mlm"},
+    ]
+    fields = {"tokenizer": {"from": "unused"}, "objective": "mlm+nsp", "phases": phases}
+    fresh = run_of(**fields)
+    assert compile_ahead(fresh) == 4
+    build.for_run(fresh, VOCABULARY, None).save_pretrained(tmp_path)
+    saved = run_of(model={"type": "bert", "from": str(tmp_path)}, **fields)
+    assert compile_ahead(saved) == 4
 
 
 @pytest.mark.slow

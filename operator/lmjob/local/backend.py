@@ -23,11 +23,10 @@ from lmjob.local.devices import VISIBLE, visible_devices
 from lmjob.local.node import Node
 from lmjob.local.nodefiles import CONFIG_FILE, TERMINATION_FILE, node_folders, node_name
 from lmjob.local.store import Stored, state_folder, write
-from lmjob.local.surroundings import surroundings
 from lmjob.reconcile import Recalled
 from lmtrainer.config import document
 from lmtrainer.contract.arguments import launch_arguments
-from lmtrainer.contract.environment import DIE_WITH_PARENT
+from lmtrainer.contract.environment import DIE_WITH_PARENT, surroundings
 from lmtrainer.contract.reports import Progress
 
 PROGRAM = (sys.executable, "-P", "-m", "lmtrainer")

@@ -8,13 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lmtrainer.config import CommandConfig, Work
-from lmtrainer.contract.output import EVALUATION_FILE
-
-_LOADER = {
-    "mlm": "AutoModelForMaskedLM",
-    "mlm+nsp": "AutoModelForPreTraining",
-    "clm": "AutoModelForCausalLM",
-}
+from lmtrainer.contract.loading import loading_lines
+from lmtrainer.contract.output import EVALUATION_FILE, MODEL_FOLDER, PICTURE_FILE
 
 
 def result_lines(output: Path, run: Work) -> Iterator[str]:
@@ -26,17 +21,13 @@ def result_lines(output: Path, run: Work) -> Iterator[str]:
     found = _read(output / EVALUATION_FILE)
     yield from _figures(found)
     yield from _sentences(found)
-    curve = output / str(found.get("lossCurve", "loss.png"))
+    curve = output / str(found.get("lossCurve", PICTURE_FILE))
     if curve.is_file():
         yield f"loss curve       {_near(curve)}"
-    model = output / str(found.get("model", "model"))
+    model = output / str(found.get("model", MODEL_FOLDER))
     yield f"model            {_near(model)}"
-    objective = "mlm+nsp" if run.has_pairs else run.objective
-    loader = _LOADER.get(objective or "mlm", "AutoModel")
     yield "load it with"
-    yield f"  from transformers import {loader}, AutoTokenizer"
-    yield f'  model = {loader}.from_pretrained("{_near(model)}")'
-    yield f'  tokenizer = AutoTokenizer.from_pretrained("{_near(model)}")'
+    yield from (f"  {line}" for line in loading_lines(run, _near(model)))
 
 
 def _figures(found: Mapping[str, Any]) -> Iterator[str]:

@@ -1,8 +1,6 @@
-"""The environment of the caller, which the nodes of a local job inherit.
-
-It stands in for Secrets, too: a variable that a cluster would take out of a Secret must be set
-here under the same name, so that its value is in no file of ours.
-"""
+"""The environment of the caller, which the nodes of a local job inherit, stands in for Secrets: a
+variable that a cluster would take out of a Secret must be set here under the same name, so that its
+value is in no file of ours."""
 
 from __future__ import annotations
 
@@ -10,16 +8,6 @@ from collections.abc import Iterator, Mapping
 
 from lmjob.core.plan.shapes import JobPlan
 from lmtrainer.config import Mistake
-from lmtrainer.contract.environment import RESERVED_NAMES, RESERVED_PREFIXES
-
-
-def surroundings(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` without anything that would reach into the group of the job."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if name not in RESERVED_NAMES and not name.startswith(RESERVED_PREFIXES)
-    }
 
 
 def unset_secrets(plan: JobPlan, environ: Mapping[str, str]) -> Iterator[Mistake]:

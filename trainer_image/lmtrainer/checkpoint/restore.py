@@ -11,9 +11,10 @@ from torch import Tensor
 from lmtrainer.checkpoint import shards
 from lmtrainer.checkpoint.layout import candidates, position_of
 from lmtrainer.checkpoint.rotate import SetAside, set_aside
-from lmtrainer.checkpoint.snapshot import MODEL_FILE, OPTIMIZER_FILE, WEIGHTS_FILE, Snapshot, State
+from lmtrainer.checkpoint.snapshot import OPTIMIZER_FILE, Snapshot, State
 from lmtrainer.checkpoint.tensors import read_tensors
 from lmtrainer.checkpoint.verify import Checkpoint, read_state, verify
+from lmtrainer.contract.output import MODEL_CONFIG_FILE, WEIGHTS_FILE
 from lmtrainer.contract.reports import Position
 from lmtrainer.durable import DamagedError, read_manifest, read_small, remove_leftovers
 from lmtrainer.faults import UserError
@@ -84,7 +85,7 @@ def load(checkpoint: Checkpoint) -> Snapshot:
         state=load_state(checkpoint),
         weights=load_weights(checkpoint),
         optimizer=load_optimizer(checkpoint),
-        model_config=read_small(checkpoint.path / MODEL_FILE).decode(),
+        model_config=read_small(checkpoint.path / MODEL_CONFIG_FILE).decode(),
     )
 
 

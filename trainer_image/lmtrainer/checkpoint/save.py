@@ -13,15 +13,14 @@ from lmtrainer.checkpoint import shards
 from lmtrainer.checkpoint.layout import epoch_name, folder_name
 from lmtrainer.checkpoint.rotate import rotate, set_aside
 from lmtrainer.checkpoint.snapshot import (
-    MODEL_FILE,
     OPTIMIZER_FILE,
     STATE_FILE,
-    WEIGHTS_FILE,
     Snapshot,
 )
 from lmtrainer.checkpoint.tensors import write_tensors
 from lmtrainer.checkpoint.verify import Checkpoint, verify
 from lmtrainer.config.schema import document
+from lmtrainer.contract.output import MODEL_CONFIG_FILE, WEIGHTS_FILE
 from lmtrainer.durable import (
     DamagedError,
     FileFact,
@@ -89,7 +88,7 @@ def _write(folder: Path, snapshot: Snapshot) -> None:
     state = snapshot.state
     text = json.dumps(document(state), ensure_ascii=True, allow_nan=False, indent=1)
     files = {
-        MODEL_FILE: write_new(folder / MODEL_FILE, [snapshot.model_config.encode()]),
+        MODEL_CONFIG_FILE: write_new(folder / MODEL_CONFIG_FILE, [snapshot.model_config.encode()]),
         STATE_FILE: write_new(folder / STATE_FILE, [text.encode()]),
         **_write_all_tensors(folder, snapshot),
     }

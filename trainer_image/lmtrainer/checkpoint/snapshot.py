@@ -12,14 +12,13 @@ from torch import Tensor
 
 import lmtrainer
 from lmtrainer.config.schema import setting
+from lmtrainer.contract.output import MODEL_CONFIG_FILE, WEIGHTS_FILE
 from lmtrainer.contract.reports import Position
 
-WEIGHTS_FILE = "model.safetensors"
-MODEL_FILE = "config.json"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
-FILES = frozenset({WEIGHTS_FILE, MODEL_FILE, OPTIMIZER_FILE, STATE_FILE})
-FILES_BESIDE_PARTS = frozenset({MODEL_FILE, STATE_FILE})
+FILES = frozenset({WEIGHTS_FILE, MODEL_CONFIG_FILE, OPTIMIZER_FILE, STATE_FILE})
+FILES_BESIDE_PARTS = frozenset({MODEL_CONFIG_FILE, STATE_FILE})
 
 
 def running_versions() -> dict[str, str]:

@@ -33,9 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Translate and carry out; the exit code of the first stage that fails, else 0."""
-    codes = [0]
-    code = carry_out(lambda: codes.append(_run(given.words, dry=given.dry_run)))
-    return code or codes[-1]
+    return carry_out(lambda: _run(given.words, dry=given.dry_run))
 
 
 def _run(words: list[str], *, dry: bool) -> int:

@@ -45,26 +45,23 @@ def _run(given: argparse.Namespace) -> None:
 
 
 def compile_ahead(run: ResolvedRun) -> int:
-    """Compute the gradients of random rows, of two lengths so that no length is special. Returns
+    """Compute the gradients of made-up rows, of two lengths so that no length is special. Returns
     the number of passes."""
-    import torch
-
     from lmtrainer.models import build
-    from lmtrainer.models.precision import shorten
-    from lmtrainer.parallel.world import World
+    from lmtrainer.parallel.world import alone
+    from lmtrainer.text.sources import saved
     from lmtrainer.train.engine import Engine
     from lmtrainer.vocab import Vocabulary
 
-    assert run.model.type is not None and run.tokenizer.train is not None
-    size = run.tokenizer.train.vocab_size or 1000
-    words = Vocabulary(size=size, pad=0, cls=2, sep=3, mask=4, eos=3)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    world = World(0, 0, 1, device)
+    # No part that is compiled knows the vocabulary, and the rows are of its first token.
+    words = Vocabulary(size=5, pad=0, cls=2, sep=3, mask=4, eos=3)
+    folder = None if run.model.from_ is None else saved(run.model.from_, {}, "model.from")
+    world = alone()
     passes = 0
     for index, phase in enumerate(run.phases):
-        model = build.build(run.model.type, run.model.architecture(), words, seed=run.seed)
-        shorten(model, run).to(device)
-        engine = Engine(model, run, world, phase_index=index)
+        engine = Engine(
+            build.for_run(run, words, folder).to(world.device), run, world, phase_index=index
+        )
         for length in (phase.sequence_length, phase.sequence_length - 1):
             engine.rehearse(length)
             passes += 1

@@ -55,13 +55,14 @@ def _model(found: Checkpoint, beside: Path) -> Any:
     """The model of a checkpoint; of one in parts they are put together first, in a folder that goes
     away again."""
     from lmtrainer.checkpoint import load_weights, write_tensors
-    from lmtrainer.commands.places import CONFIG_FILE, WEIGHTS_FILE, family_of
+    from lmtrainer.commands.places import family_of
+    from lmtrainer.contract.output import MODEL_CONFIG_FILE, WEIGHTS_FILE
     from lmtrainer.models import build
 
     kind = family_of(found.path)
     if not found.parts:
         return build.from_folder(kind, found.path)
     with tempfile.TemporaryDirectory(prefix=LEFTOVER, dir=beside) as whole:
-        shutil.copyfile(found.path / CONFIG_FILE, Path(whole, CONFIG_FILE))
+        shutil.copyfile(found.path / MODEL_CONFIG_FILE, Path(whole, MODEL_CONFIG_FILE))
         write_tensors(Path(whole, WEIGHTS_FILE), load_weights(found))
         return build.from_folder(kind, Path(whole))

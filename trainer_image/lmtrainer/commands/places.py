@@ -10,15 +10,12 @@ from lmtrainer.checkpoint import FOLDER as CHECKPOINTS
 from lmtrainer.checkpoint import Checkpoint, newest, verify
 from lmtrainer.config.architecture import ModelType
 from lmtrainer.config.model import OBJECTIVES
-from lmtrainer.contract.output import MODEL_FOLDER
+from lmtrainer.contract.output import MODEL_CONFIG_FILE, MODEL_FOLDER
 from lmtrainer.dataset.home import TOKENIZER
 from lmtrainer.durable import MANIFEST_FILE, read_manifest
 from lmtrainer.faults import UserError
 from lmtrainer.output import read_identity
 from lmtrainer.vocab.folder import TOKENIZER_FILE
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 
 
 def model_in(folder: Path) -> Path:
@@ -27,9 +24,11 @@ def model_in(folder: Path) -> Path:
         way_out = f"put them together: lmtrainer export {folder} NEW-FOLDER"
         raise UserError(f"{folder}: is a checkpoint in parts; {way_out}")
     for place in (folder, folder / MODEL_FOLDER):
-        if (place / CONFIG_FILE).is_file():
+        if (place / MODEL_CONFIG_FILE).is_file():
             return place
-    raise UserError(f"{folder}: holds no model ({CONFIG_FILE}); give the folder of one, or a run's")
+    raise UserError(
+        f"{folder}: holds no model ({MODEL_CONFIG_FILE}); give the folder of one, or a run's"
+    )
 
 
 def checkpoint_in(folder: Path) -> Checkpoint:
@@ -58,10 +57,11 @@ def tokenizer_for(model: Path, given: str | None) -> Path:
 
 def family_of(model: Path) -> ModelType:
     """What kind of model lies in a folder."""
+    path = model / MODEL_CONFIG_FILE
     try:
-        kind = json.loads((model / CONFIG_FILE).read_bytes()).get("model_type")
+        kind = json.loads(path.read_bytes()).get("model_type")
     except (ValueError, AttributeError) as fault:
-        raise UserError(f"{model / CONFIG_FILE}: is no model's configuration: {fault}") from None
+        raise UserError(f"{path}: is no model's configuration: {fault}") from None
     if kind not in OBJECTIVES:
         raise UserError(f"{model}: holds a {kind}; known: {', '.join(OBJECTIVES)}")
     return cast(ModelType, kind)

@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """All stages; the exit code of the first that fails, else 0."""
-    codes = [0]
-    code = carry_out(lambda: codes.append(_run(given)))
-    return code or codes[-1]
+    return carry_out(lambda: _run(given))
 
 
 def _run(given: argparse.Namespace) -> int:

@@ -12,14 +12,14 @@ from lmtrainer.durable import DamagedError
 from lmtrainer.faults import UserError, exit_type
 
 
-def carry_out(act: Callable[[], None]) -> int:
-    """Run `act`; the exit code of `contract.exits`. A defect of ours keeps its traceback."""
+def carry_out(act: Callable[[], int | None]) -> int:
+    """Run `act`; the exit code that it gives, if any, else that of `contract.exits`. A defect of
+    ours keeps its traceback."""
     try:
-        act()
+        return act() or ExitType.SUCCEEDED.code
     except (UserError, MistakesError, DamagedError) as fault:
         print(f"lmtrainer: {fault}", file=sys.stderr)
         return ExitType.USER_ERROR.code
     except OSError as fault:
         print(f"lmtrainer: {fault}", file=sys.stderr)
         return exit_type(fault).code
-    return ExitType.SUCCEEDED.code

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmtrainer.commands.running import carry_out
+from lmtrainer.contract.output import MODEL_CONFIG_FILE
 
 if TYPE_CHECKING:
     from lmtrainer.config import ResolvedRun
@@ -60,13 +61,11 @@ def results(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measured(given: argparse.Namespace, work: Path) -> Totals:
-    import torch
-
     from lmtrainer.commands.places import model_in
     from lmtrainer.dataset import EvaluationRows, prepare
     from lmtrainer.evaluate.measure import measure, unigram_losses
     from lmtrainer.models import build
-    from lmtrainer.parallel.world import World
+    from lmtrainer.parallel.world import alone
 
     folder = model_in(Path(given.model))
     run = _run_of(given, folder, work)
@@ -74,12 +73,10 @@ def _measured(given: argparse.Namespace, work: Path) -> Totals:
     words = (f"{number} words\n" for number in range(2 * run.phases[0].sequence_length))
     (work / FILLER).write_text("".join(words), encoding=run.data.encoding)
     prepared = prepare(run, work, {})
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = build.from_folder(run.model.type, folder, vocabulary_size=prepared.vocabulary.size).to(
-        device
-    )
+    world = alone()
+    model = build.from_folder(run.model.type, folder, vocabulary_size=prepared.vocabulary.size)
     rows = EvaluationRows(prepared, run, 0).rows(0, 1)
-    return measure(model, rows, run, World(0, 0, 1, device), unigram_losses(prepared.counts))
+    return measure(model.to(world.device), rows, run, world, unigram_losses(prepared.counts))
 
 
 def _run_of(given: argparse.Namespace, folder: Path, work: Path) -> ResolvedRun:
@@ -110,7 +107,7 @@ def _run_of(given: argparse.Namespace, folder: Path, work: Path) -> ResolvedRun:
 
 
 def _positions(folder: Path) -> int:
-    config = json.loads((folder / "config.json").read_bytes())
+    config = json.loads((folder / MODEL_CONFIG_FILE).read_bytes())
     known = config.get("max_position_embeddings") or config.get("n_positions") or LONGEST
     return min(LONGEST, int(known))
 

@@ -16,8 +16,7 @@ from lmtrainer.config.architecture import PRESETS, ArchitectureChanges, ModelTyp
 from lmtrainer.config.mistakes import Mistake, meant, show
 from lmtrainer.config.schema import camel, fields
 from lmtrainer.config.spelling import SPELLING
-
-CONFIG = "config.json"
+from lmtrainer.contract.output import MODEL_CONFIG_FILE
 
 NAMES: Mapping[str, tuple[ModelType, str]] = MappingProxyType(
     {
@@ -172,4 +171,4 @@ def _scalar(field: str, word: str) -> Any:
 
 def saved_config(folder: str, files: Files) -> dict[str, Any] | None:
     """config.json of a folder, or of a file that is one itself; None if neither is there."""
-    return json_at(folder, CONFIG, files)
+    return json_at(folder, MODEL_CONFIG_FILE, files)

@@ -54,6 +54,16 @@ RESERVED_PREFIXES = (
 FORBIDDEN_PREFIXES = ("LD_", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONHOME")
 
 
+def is_reserved(name: str) -> bool:
+    """Is this a variable of the group, which nobody else may set?"""
+    return name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES)
+
+
+def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without anything that would reach into a group that is started in it."""
+    return {name: value for name, value in environment.items() if not is_reserved(name)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeEnvironment:
     """What one node is told. Ports may be 0: the launcher takes a free one and announces it

@@ -18,6 +18,14 @@ EVALUATION_FILE = "evaluation.json"
 """What the evaluation measured, for people and programs."""
 
 
+PICTURE_FILE = "loss.png"
+"""The loss curve."""
+
+MODEL_CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+"""What transformers calls the two files of a saved model."""
+
+
 def folder_beside(folder: str, job_uid: str) -> str:
     """The folder of a run with `resume: never` whose own folder belongs to another run."""
     return f"{folder.rstrip('/')}-{job_uid[:8]}"

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from lmtrainer.config import RunConfig
+from lmtrainer.contract.output import MODEL_CONFIG_FILE
 from lmtrainer.durable import read_small
 from lmtrainer.faults import UserError
 from lmtrainer.vocab import Vocabulary
-
-CONFIG_FILE = "config.json"
 
 _ROLES: Mapping[str, tuple[str, ...]] = {
     "pad": ("pad",),
@@ -76,7 +75,7 @@ def _counts_from_pad(config: Mapping[str, Any]) -> bool:
 
 def _config(model: Path) -> dict[str, Any]:
     """Of a folder without a readable one, that which is told when the model is loaded."""
-    path = model / CONFIG_FILE
+    path = model / MODEL_CONFIG_FILE
     if not path.is_file():
         return {}
     try:

@@ -16,8 +16,9 @@ from typing import Any
 
 from lmtrainer import __version__
 from lmtrainer.config import RunConfig
-from lmtrainer.config.architecture import ModelType
+from lmtrainer.config.model import OBJECTIVES, Objective
 from lmtrainer.config.phase import Phase
+from lmtrainer.contract.loading import loading_lines
 from lmtrainer.dataset import Prepared
 from lmtrainer.durable import replace
 from lmtrainer.evaluate.measure import Totals
@@ -26,15 +27,11 @@ FILE = "README.md"
 
 Row = tuple[object, ...]
 
-_TASKS: Mapping[ModelType, tuple[str, str]] = MappingProxyType(
-    {
-        "bert": ("fill-mask", "AutoModelForMaskedLM"),
-        "roberta": ("fill-mask", "AutoModelForMaskedLM"),
-        "groupbert": ("fill-mask", "AutoModelForMaskedLM"),
-        "gpt2": ("text-generation", "AutoModelForCausalLM"),
-    }
-)
-"""Name of the task on model hubs, and the class that loads the model."""
+FOLDER = "FOLDER"
+"""In place of a path that nobody knows who reads the card."""
+
+_TASKS: Mapping[Objective, str] = MappingProxyType({"mlm": "fill-mask", "clm": "text-generation"})
+"""What model hubs call that which a family is trained for."""
 
 
 def write(
@@ -67,7 +64,8 @@ def _lines(
         if run.model.from_ is None
         else (f"Trained on from {code(run.model.from_)}.")
     )
-    yield from ("", "## How to load it", "", "```python", *_snippet(run.model.type), "```", "")
+    yield from ("", "## How to load it", "", f"{FOLDER} is the one that this file lies in.", "")
+    yield from ("```python", *loading_lines(run, FOLDER), "```", "")
     yield from ("## Data", "", *_table(("", "text", "tokens"), _data(run, prepared)), "")
     yield from ("## Results on the held-out text", "")
     yield from (*_table(("", "value"), _results(totals, results)), "")
@@ -80,7 +78,7 @@ def _lines(
 def _front(run: RunConfig, results: Mapping[str, Any]) -> Iterator[str]:
     """What hubs read: one JSON value a line, which is YAML as well."""
     assert run.model.type is not None
-    task = _TASKS[run.model.type][0]
+    task = _TASKS[OBJECTIVES[run.model.type]]
     metrics = [
         {"type": name, "value": value}
         for name in ("perplexity", "eval_loss", "eval_accuracy", "eval_nsp_accuracy")
@@ -98,18 +96,6 @@ def _front(run: RunConfig, results: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}: {_yaml(value)}"
 
 
-def _snippet(kind: ModelType) -> Iterator[str]:
-    _, loader = _TASKS[kind]
-    yield f"from transformers import {loader}, AutoTokenizer"
-    if kind == "groupbert":
-        yield "from lmtrainer.models import groupbert"
-        yield ""
-        yield "groupbert.register()"
-    yield ""
-    yield f'model = {loader}.from_pretrained("FOLDER")  # the one that this file lies in'
-    yield 'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
-
-
 def _data(run: RunConfig, prepared: Prepared) -> Iterator[Row]:
     held = run.data.validation
     apart = _codes(held.files) if held.files else f"{held.share:g} of the documents"
@@ -119,16 +105,13 @@ def _data(run: RunConfig, prepared: Prepared) -> Iterator[Row]:
 
 def _results(totals: Totals, results: Mapping[str, Any]) -> Iterator[Row]:
     yield "loss of a token (nats)", _number(totals.mean_loss)
-    if totals.pair_accuracy is not None:
-        yield "loss (nats a pair of sentences)", _number(totals.mean_pair_loss)
-        yield "accuracy of pairs of sentences", _number(totals.pair_accuracy)
     yield "perplexity", _number(totals.perplexity)
     yield "perplexity of the unigram", _number(totals.unigram_perplexity)
     yield "accuracy of the first choice", _number(totals.accuracy)
     yield "predictions", f"{int(totals.predictions):,}"
     if totals.pair_accuracy is not None:
-        yield "loss of a pair (nats)", _number(totals.mean_pair_loss)
-        yield "accuracy of pairs", _number(totals.pair_accuracy)
+        yield "loss of a pair of sentences (nats)", _number(totals.mean_pair_loss)
+        yield "accuracy of pairs of sentences", _number(totals.pair_accuracy)
     yield "training loss, mean of all steps", _number(results.get("train_loss"))
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
+from lmtrainer.config.evaluation import MASK
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.models.objective import target_logits, to_device
 from lmtrainer.vocab import cutter
 
-MASK = "[MASK]"
 CANDIDATES = 5
 
 

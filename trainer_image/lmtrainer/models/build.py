@@ -23,8 +23,10 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
+from lmtrainer.config import RunConfig
 from lmtrainer.config.architecture import Architecture, ModelType
 from lmtrainer.config.spelling import SPELLING
+from lmtrainer.contract.output import MODEL_CONFIG_FILE
 from lmtrainer.faults import UserError
 from lmtrainer.models import groupbert, saved
 from lmtrainer.models.attention import PACKED, register
@@ -33,6 +35,7 @@ from lmtrainer.models.groupbert import (
     GroupBertForMaskedLM,
     GroupBertForPreTraining,
 )
+from lmtrainer.models.precision import shorten
 from lmtrainer.vocab import Vocabulary
 
 _CLASSES: dict[ModelType, type[PreTrainedModel]] = {
@@ -47,6 +50,26 @@ _PAIR_CLASSES: dict[ModelType, type[PreTrainedModel]] = {
 }
 """Of families that learn of pairs of sentences, too."""
 _PAIRED = "ForPreTraining"
+
+
+def for_run(run: RunConfig, vocabulary: Vocabulary, folder: Path | None) -> Any:
+    """What the training of a run begins with, in the format that its weights are trained in:
+    `model.from`, which lies in `folder`, or fresh weights."""
+    assert run.model.type is not None, "the plan resolves it"
+    if folder is None:
+        sizes = run.model.architecture()
+        model = build(run.model.type, sizes, vocabulary, seed=run.seed, pairs=run.has_pairs)
+    else:
+        model = from_folder(
+            run.model.type,
+            folder,
+            vocabulary_size=vocabulary.size,
+            resize=run.model.resize_embeddings,
+            habits=run.model.config.habits(),
+            seed=run.seed,
+            pairs=run.has_pairs,
+        )
+    return shorten(model, run)
 
 
 def build(
@@ -86,9 +109,9 @@ def from_folder(  # noqa: PLR0913 - words that say what they are, each with a de
     lacks weights of the body; weights of the head that are missing begin afresh, and are told.
     """
     _make_ready()
-    if not (folder / "config.json").is_file():
+    if not (folder / MODEL_CONFIG_FILE).is_file():
         raise UserError(
-            f"model.from: {folder} has no config.json; give a folder saved by the trainer"
+            f"model.from: {folder} has no {MODEL_CONFIG_FILE}; give a folder saved by the trainer"
         )
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if config.model_type != kind:

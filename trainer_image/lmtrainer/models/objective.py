@@ -120,21 +120,6 @@ def _decoder(model: Any, targets: Tensor) -> tuple[Any, Tensor]:
     return model.lm_head, targets
 
 
-class Scores(NamedTuple):
-    """What a model says of a row."""
-
-    words: Tensor
-    """[M, vocabulary], at the positions to predict"""
-    pairs: Tensor | None
-    """[S, 2], of rows of pairs"""
-
-
-def scores(model: Any, batch: DeviceBatch) -> Scores:
-    """Scores of every token at the positions to predict, and of both labels of each pair."""
-    targets, first = target_hidden(model, batch)
-    return Scores(word_scores(model, targets), pair_scores(model, first))
-
-
 def pair_scores(model: Any, first: Tensor | None) -> Tensor | None:
     """Scores of both labels of each pair [S, 2], out of the first token of each sequence."""
     if first is None:
@@ -144,7 +129,7 @@ def pair_scores(model: Any, first: Tensor | None) -> Tensor | None:
 
 def target_logits(model: Any, batch: DeviceBatch) -> Tensor:
     """Scores of every token at the positions to predict: [M, vocabulary]."""
-    return scores(model, batch).words
+    return word_scores(model, target_hidden(model, batch)[0])
 
 
 def pair_parameters(model: Any) -> Iterator[nn.Parameter]:

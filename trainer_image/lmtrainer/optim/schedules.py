@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lmtrainer.config.phase import Phase
-from lmtrainer.config.phase import warmup_steps as warmup_steps
+from lmtrainer.config.phase import Phase, warmup_steps
 
 
 def learning_rate(phase: Phase, step: int, steps: int) -> float:

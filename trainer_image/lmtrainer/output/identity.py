@@ -136,7 +136,7 @@ def check_owner(folder: Path, found: RunIdentity, run: Work) -> None:
 
 def _check(folder: Path, run: Work, job_uid: str) -> None:
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"output.to: {folder} is not a folder; choose another output.to")
+        raise UserError(f"output.to: {folder} is not a folder; {_CHOOSE}")
     found = read_identity(folder)
     if found is not None:
         check_owner(folder, found, run)

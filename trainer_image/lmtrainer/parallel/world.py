@@ -43,6 +43,11 @@ class World:
         return self.rank == 0
 
 
+def alone() -> World:
+    """A rank without others, on the GPU if there is one: for what is computed without a job."""
+    return World(0, 0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
 def join(context: StageContext) -> World:
     """Become a member of the group of this attempt.
 

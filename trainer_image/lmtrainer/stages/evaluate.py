@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lmtrainer.config import config_hash, document
-from lmtrainer.contract.output import EVALUATION_FILE, MODEL_FOLDER
+from lmtrainer.contract.output import EVALUATION_FILE, MODEL_FOLDER, PICTURE_FILE
 from lmtrainer.contract.reports import Progress
 from lmtrainer.dataset import EvaluationRows, Prepared, open_prepared
 from lmtrainer.dataset.batches import Batch
@@ -25,8 +25,6 @@ from lmtrainer.output import Claim, read_metrics, verified_record
 from lmtrainer.parallel.world import World, join, leave
 from lmtrainer.stage import StageContext
 from lmtrainer.stages.ends import claim_output, leave_record
-
-PICTURE_FILE = "loss.png"
 
 
 def run(context: StageContext) -> None:

@@ -23,7 +23,6 @@ from lmtrainer.dataset import Prepared, open_prepared, training_steps
 from lmtrainer.durable import MANIFEST_FILE, verify_manifest
 from lmtrainer.evaluate import events
 from lmtrainer.models import build
-from lmtrainer.models.precision import shorten
 from lmtrainer.output import Claim, MetricsLog, verified_record
 from lmtrainer.parallel.exchange import document_from_leader
 from lmtrainer.parallel.world import World, join, leave
@@ -130,29 +129,9 @@ def _train(
 
 
 def _model(context: StageContext, prepared: Prepared) -> Any:
-    run = context.run
-    kind = run.model.type
-    assert kind is not None, "the plan resolves it"
-    if run.model.from_ is not None:
-        place = saved(run.model.from_, context.node.claims, "model.from")
-        model = build.from_folder(
-            kind,
-            place,
-            vocabulary_size=prepared.vocabulary.size,
-            resize=run.model.resize_embeddings,
-            habits=run.model.config.habits(),
-            seed=run.seed,
-            pairs=run.has_pairs,
-        )
-    else:
-        model = build.build(
-            kind,
-            run.model.architecture(),
-            prepared.vocabulary,
-            seed=run.seed,
-            pairs=run.has_pairs,
-        )
-    return shorten(model, run)
+    place = context.run.model.from_
+    folder = None if place is None else saved(place, context.node.claims, "model.from")
+    return build.for_run(context.run, prepared.vocabulary, folder)
 
 
 def _progress(context: StageContext, steps: tuple[int, ...], reached: Position | None) -> Progress:

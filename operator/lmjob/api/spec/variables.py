@@ -13,8 +13,7 @@ from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.schema import required, setting
 from lmtrainer.contract.environment import (
     FORBIDDEN_PREFIXES,
-    RESERVED_NAMES,
-    RESERVED_PREFIXES,
+    is_reserved,
 )
 
 THREAD_NAMES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -69,7 +68,7 @@ class EnvVar:
 
 
 def _refusal(name: str) -> tuple[str, str]:
-    if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
+    if is_reserved(name):
         return "is reserved: the operator and the launcher set it", "remove it"
     if name.startswith(FORBIDDEN_PREFIXES):
         rule = "is not allowed: it changes what code every process of the pod loads"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lmtrainer.contract.machine import usable_cpus
+
 
 def threads_of(processes: int) -> int:
     """CPU threads of each of so many processes, at least one."""
-    return max(1, len(os.sched_getaffinity(0)) // processes)
+    return max(1, usable_cpus() // processes)
 
 
 def automatic_precision() -> str:

@@ -24,20 +24,20 @@ from lmtrainer.checkpoint import FOLDER as CHECKPOINTS
 from lmtrainer.checkpoint.layout import position_of
 from lmtrainer.compat.translation import RunStep
 from lmtrainer.config import ResolvedRun
-from lmtrainer.contract.output import EVALUATION_FILE, MODEL_FOLDER
+from lmtrainer.contract.output import (
+    EVALUATION_FILE,
+    MODEL_CONFIG_FILE,
+    MODEL_FOLDER,
+    PICTURE_FILE,
+    WEIGHTS_FILE,
+)
 from lmtrainer.dataset import TrainingRows, open_prepared
 from lmtrainer.dataset.home import TOKENIZER
 from lmtrainer.durable import LEFTOVER, MANIFEST_FILE, building, make_folder, replace
 from lmtrainer.evaluate.events import FOLDER as EVENTS
+from lmtrainer.evaluate.results import ALL_FILE, EVAL_FILE, TEXT_FILE, TRAIN_FILE
 
-MEASURED = (
-    "train_results.json",
-    "eval_results.json",
-    "all_results.json",
-    "eval_results_lm.txt",
-    EVALUATION_FILE,
-    "loss.png",
-)
+MEASURED = (TRAIN_FILE, EVAL_FILE, ALL_FILE, TEXT_FILE, EVALUATION_FILE, PICTURE_FILE)
 
 
 def put_results(step: RunStep, run: ResolvedRun, folder: Path, results: Path) -> None:
@@ -83,7 +83,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _put_checkpoints(step: RunStep, run: ResolvedRun, folder: Path, results: Path) -> None:
     """Each checkpoint as the folder of a model, with the tokenizer that belongs to it."""
-    names = ("config.json", "model.safetensors")
+    names = (MODEL_CONFIG_FILE, WEIGHTS_FILE)
     parent = results / CHECKPOINTS if step.layout == "lightning" else results
     make_folder(parent.absolute())
     for path in sorted((folder / CHECKPOINTS).iterdir()):

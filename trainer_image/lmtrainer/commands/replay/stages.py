@@ -18,9 +18,8 @@ from lmtrainer.config import ResolvedRun, config_hash, document
 from lmtrainer.contract.arguments import Stage, launch_arguments
 from lmtrainer.contract.environment import (
     DIE_WITH_PARENT,
-    RESERVED_NAMES,
-    RESERVED_PREFIXES,
     NodeEnvironment,
+    surroundings,
     to_env,
 )
 from lmtrainer.durable import make_folder, replace
@@ -60,19 +59,10 @@ def run_stage(stage: Stage, run: ResolvedRun, group: Group, folder: Path) -> int
     with _passed_on() as started:
         process = subprocess.Popen(
             [*program, *launch_arguments(stage, str(config))],
-            env={**_surroundings(), **to_env(node), DIE_WITH_PARENT: "1"},
+            env={**surroundings(os.environ), **to_env(node), DIE_WITH_PARENT: "1"},
         )
         started.append(process)
         return process.wait()
-
-
-def _surroundings() -> dict[str, str]:
-    """This process's environment without anything that would reach into the group."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in RESERVED_NAMES and not name.startswith(RESERVED_PREFIXES)
-    }
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lmtrainer.compat.translation import (
     ExportStep,
@@ -18,6 +18,9 @@ from lmtrainer.compat.translation import (
     VocabularyStep,
 )
 from lmtrainer.config import document
+
+if TYPE_CHECKING:
+    from lmtrainer.commands.instances import Wanted
 
 RECORD = "compat.json"
 """What a command line was taken for, kept with its results."""
@@ -48,9 +51,9 @@ def _carry_out(step: Step, translation: Translation) -> int:
 
         vocabularies.carry_out(step)
     elif isinstance(step, InstancesStep):
-        from lmtrainer.commands.instances import Wanted, make
+        from lmtrainer.commands.instances import make
 
-        print(f"{make(Wanted(**instances_of(step)))} instances -> {' '.join(step.to)}", flush=True)
+        print(f"{make(_wanted(step))} instances -> {' '.join(step.to)}", flush=True)
     elif isinstance(step, ExportStep):
         from lmtrainer.commands.replay import export
 
@@ -58,19 +61,21 @@ def _carry_out(step: Step, translation: Translation) -> int:
     return 0
 
 
-def instances_of(step: InstancesStep) -> dict[str, Any]:
+def _wanted(step: InstancesStep) -> Wanted:
     """The step in the words of `lmtrainer instances`."""
+    from lmtrainer.commands.instances import Wanted
+
     options = step.options
-    return {
-        "text": step.files,
-        "to": step.to,
-        "tokenizer": step.vocabulary,
-        "lowercase": options["lowercase"],
-        "sequence_length": options["sequenceLength"],
-        "seed": options["seed"],
-        "masking": {key: options[key] for key in ("share", "wholeWords", "maxPredictions")},
-        "pairs": {key: options[key] for key in ("passes", "shortShare")},
-    }
+    return Wanted(
+        text=step.files,
+        to=step.to,
+        tokenizer=step.vocabulary,
+        lowercase=options["lowercase"],
+        sequence_length=options["sequenceLength"],
+        seed=options["seed"],
+        masking={key: options[key] for key in ("share", "wholeWords", "maxPredictions")},
+        pairs={key: options[key] for key in ("passes", "shortShare")},
+    )
 
 
 def _record(translation: Translation, folder: Path) -> None:

@@ -92,11 +92,11 @@ def _write_sentencepiece(model: Path, folder: Path) -> None:
     make_folder(folder.absolute())
     place(model, folder / MODEL_FILE)
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    lines = (
+    rows = (
         f"{pieces.id_to_piece(id_)}\t{pieces.get_score(id_):g}\n"
         for id_ in range(pieces.get_piece_size())
     )
-    replace((folder / MODEL_FILE).with_suffix(".vocab"), "".join(lines))
+    replace((folder / MODEL_FILE).with_suffix(".vocab"), "".join(rows))
 
 
 def write_vocabulary(folder: Path, file: Path) -> None:
