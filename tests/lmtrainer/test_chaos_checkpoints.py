@@ -76,7 +76,7 @@ def test_one_of_two_ranks_killed_while_they_save_in_parts(
     for step in (1, 2):
         save(tmp_path / "start" / "checkpoints", make_snapshot(step), keep=2, fence=unfenced)
     wrecks = wrecks_of(tmp_path, 1 if ALL else 9, str(rank))
-    assert len(wrecks) > (20 if ALL else 2), "there are that many calls in a save"
+    assert len(wrecks) > (10 if ALL else 1), "there are that many calls in a save"
     for k in wrecks:
         assert_whole(tmp_path / str(k), config_hash, (2, 3))
 
