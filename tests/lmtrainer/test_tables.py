@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import shutil
 import tracemalloc
 
 import numpy as np
@@ -79,6 +80,22 @@ def test_tables_on_the_disk_are_those_in_memory(tmp_path, monkeypatch, kind):
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedError, match="sizes has"):
         TrainingRows(large, run, 0)
+
+
+def test_of_tables_on_the_disk_only_what_is_missing_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "LARGE", 1)
+    run = configured(data={"sequences": "blocks"})
+    made(tmp_path, run, TEXT)
+    first, second = sorted((tmp_path / "out").glob("samples-*"))
+    shutil.rmtree(first)
+    (second / "more").touch()  # nobody's claim, but gone if the folder is made anew
+    made(tmp_path, run)
+    assert (first / "starts").is_file()
+    assert (second / "more").is_file()
+    path = second / "sizes"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    made(tmp_path, run)
+    assert not (second / "more").exists(), "what is damaged is"
 
 
 def test_memory_stays_flat_while_a_table_is_made(tmp_path, monkeypatch):

@@ -11,10 +11,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lmtrainer.config import RunConfig, fingerprint
 from lmtrainer.dataset.hashed import HashedFile
@@ -45,34 +43,34 @@ def build(run: RunConfig, home: Path) -> None:
     """Make the tables that a run needs of the dataset in `home`, unless they are there."""
     splits = {split: open_split(home / DATASET, split) for split in SPLITS}
     wanted = {
-        _name(split, cut): (tokens, cut)
+        _folder(home / DATASET, split, cut): (tokens, cut)
         for split, tokens in splits.items()
         for cut in _cuts(run, split)
         if len(tokens) >= LARGE
     }
-    if not wanted or all(_is_built(home / DATASET, name) for name in wanted):
-        return
-    for name, (tokens, cut) in wanted.items():
-        with building(_folder(home / DATASET, name)) as beside:
-            write_manifest(beside, _write(beside, tokens, cut), format=FORMAT)
+    for folder, (tokens, cut) in wanted.items():
+        if not _is_built(folder):
+            with building(folder) as beside:
+                write_manifest(beside, _write(beside, tokens, cut), format=FORMAT)
 
 
 def folders(run: RunConfig, home: Path) -> Iterator[Path]:
     """Those of a run that are there."""
     for split in SPLITS:
         for cut in _cuts(run, split):
-            folder = _folder(home / DATASET, _name(split, cut))
+            folder = _folder(home / DATASET, split, cut)
             if folder.is_dir():
                 yield folder
 
 
 def samples_of(dataset: Path, tokens: Tokens, split: Split, cut: Cut) -> Samples:
     """The samples of a split. DamagedError if a table is not as it was written."""
-    name = _name(split, cut)
-    folder = _folder(dataset, name) if len(tokens) >= LARGE else None
+    folder = _folder(dataset, split, cut) if len(tokens) >= LARGE else None
     if folder is None or not folder.is_dir():
         return samples(tokens.offsets, cut)
-    starts, sizes = _map(folder, "starts", START), _map(folder, "sizes", SIZE)
+    manifest = read_manifest(folder)
+    starts = map_file(folder, manifest, "starts", START)
+    sizes = map_file(folder, manifest, "sizes", SIZE)
     return Samples(starts[: cut.most], sizes[: cut.most], cut.around, cut.ahead)
 
 
@@ -89,14 +87,14 @@ def _name(split: Split, cut: Cut) -> str:
     return "-".join(map(str, (split, *parts)))
 
 
-def _folder(dataset: Path, name: str) -> Path:
-    mark = fingerprint([FORMAT, name, sha256_of(dataset / MANIFEST_FILE)])
+def _folder(dataset: Path, split: Split, cut: Cut) -> Path:
+    mark = fingerprint([FORMAT, _name(split, cut), sha256_of(dataset / MANIFEST_FILE)])
     return dataset.with_name(f"samples-{mark[:16]}")
 
 
-def _is_built(dataset: Path, name: str) -> bool:
+def _is_built(folder: Path) -> bool:
     try:
-        verify_manifest(_folder(dataset, name))
+        verify_manifest(folder)
     except DamagedError:
         return False
     return True
@@ -108,8 +106,3 @@ def _write(folder: Path, tokens: Tokens, cut: Cut) -> dict[str, FileFact]:
             starts.write(found.starts.astype(START))
             sizes.write(found.sizes.astype(SIZE))
     return {"starts": starts.fact, "sizes": sizes.fact}
-
-
-def _map(folder: Path, name: str, kind: np.dtype[Any]) -> NDArray[Any]:
-    found: NDArray[Any] = map_file(folder, read_manifest(folder), name, kind)
-    return found
