@@ -18,7 +18,8 @@ import numpy as np
 
 from lmtrainer.config import RunConfig, parse, resolve
 from lmtrainer.dataset import Prepared, TrainingRows, prepare
-from lmtrainer.dataset.pairing import Drawing, Sentences, pairs
+from lmtrainer.dataset.pairchunks import Drawing, Sentences
+from lmtrainer.dataset.pairing import pairs
 from lmtrainer.dataset.store import open_sentences
 from lmtrainer.text.sources import expand
 from tests.benchmarks.instances_peer import Builder, Document, Ids, batches

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmtrainer.dataset import pairing
-from lmtrainer.dataset.pairing import Drawing, Sentences, pairs
+from lmtrainer.dataset import pairchunks
+from lmtrainer.dataset.pairchunks import Drawing, Sentences
+from lmtrainer.dataset.pairing import pairs
 
 
 def sentences(shards):
@@ -51,7 +52,7 @@ SHARDS = st.lists(st.lists(DOCUMENT, min_size=2, max_size=5), min_size=1, max_si
 )
 def test_of_any_text(shards, key, length, random, window):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pairing, "WINDOW", window)
+        patch.setattr(pairchunks, "WINDOW", window)
         found = drawn(sentences(shards), key, length, random, 0.3)
     whole = drawn(sentences(shards), key, length, random, 0.3)
     assert (found == whole).all(), "a window is an affair of memory alone"

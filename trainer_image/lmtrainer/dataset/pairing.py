@@ -15,14 +15,13 @@ documents, and some of two sentences.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmtrainer.randomness import bits, uniform
+from lmtrainer.dataset.pairchunks import Chance, Chunks, Drawing, Ints, Sentences, chunks_of
+from lmtrainer.randomness import bits
 
 PAIR = np.dtype(
     [
@@ -35,166 +34,17 @@ PAIR = np.dtype(
 )
 """A pair: where its two parts begin in the split, how many tokens they have, and its label."""
 
-WINDOW = 1 << 16
-"""Sentences that are paired at once."""
-
-AROUND = 3
-"""Special tokens of a pair: [CLS] A [SEP] B [SEP]."""
-
-Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Sentences:
-    """Where the sentences and documents of a split begin, shard by shard."""
-
-    begins: Sequence[NDArray[np.uint64]]
-    """[sentences + 1] of each shard, in tokens of the shard; memory mapped."""
-    offsets: Ints
-    """[documents + 1] in tokens of the split."""
-
-    @property
-    def places(self) -> Ints:
-        """[shards + 1] where shards begin in the split."""
-        return np.cumsum([0, *(int(begins[-1]) for begins in self.begins)])
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How pairs are drawn. `key`: of seed, length, pass and split."""
-
-    key: int
-    length: int
-    """Of a whole pair at most, special tokens included."""
-    random_share: float
-    short_share: float
-
-    @property
-    def room(self) -> int:
-        """Tokens of A and B together at most."""
-        return self.length - AROUND
-
-    def draw(self, purpose: int, counters: Ints) -> NDArray[np.float64]:
-        """A number in [0, 1) for each counter, another for each purpose."""
-        return uniform(int(bits(self.key, purpose)[0]), counters)
-
-
-_TARGET, _SHORT, _COIN, _CUT, _DOCUMENT, _SENTENCE, _FRONT_A, _FRONT_B = range(8)
-
 
 def pairs(sentences: Sentences, drawing: Drawing) -> Iterator[NDArray[np.void]]:
     """All pairs of one pass over a split, in its order, a few thousand at a time [n] of PAIR.
 
     Needs two documents. Memory is flat; the same key gives the same pairs.
     """
-    counted = 0
-    for shard, begins in enumerate(sentences.begins):
-        for cuts in _chunks(sentences, shard, begins, drawing, counted):
-            yield _pairs(sentences, cuts, drawing)
-        counted += len(begins) - 1
+    for found in chunks_of(sentences, drawing):
+        yield _pairs(sentences, found, drawing)
 
 
-@dataclass(frozen=True, eq=False)
-class _Chunks:
-    """[n] each: chunk i is of sentences first..last of a document, and A of the ones up to cut."""
-
-    number: Ints
-    """Of the first sentence, over the whole split."""
-    document: Ints
-    target: Ints
-    is_random: NDArray[np.bool_]
-    borders: Ints
-    """[n, 6] in tokens of the split: A's begin, end of its first sentence, begin of its last one,
-    its end; then the same two of B inside, if it follows."""
-    end: Ints
-    """[n] of the chunk."""
-
-
-def _chunks(
-    sentences: Sentences,
-    shard: int,
-    begins: NDArray[np.uint64],
-    drawing: Drawing,
-    counted: int,
-) -> Iterator[_Chunks]:
-    """The chunks of a shard, window by window; `counted` sentences lie before it."""
-    place = int(sentences.places[shard])
-    total = len(begins) - 1
-    first = 0
-    while first < total:
-        stop = min(first + WINDOW, total)
-        window = begins[first : stop + drawing.room + 1].astype(np.int64) + place
-        document = int(np.searchsorted(sentences.offsets, window[0], side="right")) - 1
-        behind = int(np.searchsorted(sentences.offsets, window[-1], side="left"))
-        numbers = np.arange(document, behind)
-        targets = _targets(numbers, drawing)
-        ends = np.searchsorted(window, sentences.offsets[document + 1 : behind + 1])
-        counters = np.arange(counted + first, counted + stop)
-        found, reached = _cut(
-            window.tolist(),
-            ends.tolist(),
-            targets.tolist(),
-            (drawing.draw(_COIN, counters) < drawing.random_share).tolist(),
-            drawing.draw(_CUT, counters).tolist(),
-        )
-        yield _described(found, window, numbers, targets, counted + first)
-        first += reached
-
-
-def _targets(documents: Ints, drawing: Drawing) -> Ints:
-    """How long the chunks of each document shall be: full, or now and then anything from 2 on."""
-    short = 2 + np.floor(drawing.draw(_TARGET, documents) * (drawing.room - 1)).astype(np.int64)
-    chance = drawing.draw(_SHORT, documents)
-    return np.where(chance < drawing.short_share, short, drawing.room)
-
-
-def _cut(
-    begins: list[int], ends: list[int], targets: list[int], coins: list[bool], cuts: list[float]
-) -> tuple[list[tuple[int, int, int, int, bool]], int]:
-    """Chunks whose first sentence is one of the window's: (its place among the documents, first,
-    cut, last, random), and the sentence that the next window begins with."""
-    found = []
-    place, first, stop = 0, 0, len(coins)
-    while first < stop:
-        while ends[place] <= first:
-            place += 1
-        target = targets[place]
-        # Every sentence has a token, so that a chunk has no more sentences than tokens.
-        most = min(ends[place], first + target)
-        last = bisect_left(begins, begins[first] + target, first + 1, most)
-        count = last - first
-        cut = first + 1 + int(cuts[first] * (count - 1))
-        if count == 1 or coins[first]:
-            found.append((place, first, cut, last, True))
-            first = cut
-        else:
-            found.append((place, first, cut, last, False))
-            first = last
-    return found, first
-
-
-def _described(
-    found: list[tuple[int, int, int, int, bool]],
-    window: Ints,
-    numbers: Ints,
-    targets: Ints,
-    counted: int,
-) -> _Chunks:
-    place, first, cut, last, is_random = np.array(found, dtype=np.int64).T
-    random = is_random.astype(np.bool_)
-    second = np.where(random, cut, last)
-    inside = (first, first + 1, cut - 1, cut, np.minimum(cut + 1, second), second - 1)
-    return _Chunks(
-        number=counted + first,
-        document=numbers[place],
-        target=targets[place],
-        is_random=random,
-        borders=window[np.stack(inside, axis=1)],
-        end=window[second],
-    )
-
-
-def _pairs(sentences: Sentences, chunks: _Chunks, drawing: Drawing) -> NDArray[np.void]:
+def _pairs(sentences: Sentences, chunks: Chunks, drawing: Drawing) -> NDArray[np.void]:
     begin_a, first_a, last_a, end_a, first_b, last_b = chunks.borders.T
     size_a = end_a - begin_a
     begin_b, end_b = end_a.copy(), chunks.end.copy()
@@ -213,10 +63,10 @@ def _pairs(sentences: Sentences, chunks: _Chunks, drawing: Drawing) -> NDArray[n
     loss_a = excess - loss_b
     counters = chunks.number
     front_a = _front(
-        loss_a, first_a - begin_a, end_a - last_a, whole_a, (drawing, _FRONT_A, counters)
+        loss_a, first_a - begin_a, end_a - last_a, whole_a, (drawing, Chance.FRONT_A, counters)
     )
     front_b = _front(
-        loss_b, first_b - begin_b, end_b - last_b, whole_b, (drawing, _FRONT_B, counters)
+        loss_b, first_b - begin_b, end_b - last_b, whole_b, (drawing, Chance.FRONT_B, counters)
     )
     found = np.empty(len(size_a), dtype=PAIR)
     found["a_start"], found["b_start"] = begin_a + front_a, begin_b + front_b
@@ -226,15 +76,15 @@ def _pairs(sentences: Sentences, chunks: _Chunks, drawing: Drawing) -> NDArray[n
 
 
 def _elsewhere(
-    sentences: Sentences, chunks: _Chunks, drawing: Drawing, which: Ints, wanted: Ints
+    sentences: Sentences, chunks: Chunks, drawing: Drawing, which: Ints, wanted: Ints
 ) -> tuple[Ints, Ints]:
     """Text of other documents for some chunks: from any sentence on, `wanted` tokens or a little
     more in whole sentences, one at least, or to the end of the document."""
     documents = len(sentences.offsets) - 1
     counters = chunks.number[which]
-    drawn = (drawing.draw(_DOCUMENT, counters) * (documents - 1)).astype(np.int64)
+    drawn = (drawing.draw(Chance.DOCUMENT, counters) * (documents - 1)).astype(np.int64)
     drawn += drawn >= chunks.document[which]
-    chance = drawing.draw(_SENTENCE, counters)
+    chance = drawing.draw(Chance.SENTENCE, counters)
     places = sentences.places
     shards = np.searchsorted(places, sentences.offsets[drawn], side="right") - 1
     begin, end = np.empty_like(drawn), np.empty_like(drawn)
@@ -272,7 +122,7 @@ def _front(
     first: Ints,
     last: Ints,
     whole: NDArray[np.bool_],
-    draw: tuple[Drawing, int, Ints],
+    draw: tuple[Drawing, Chance, Ints],
 ) -> Ints:
     """How much of the loss is cut off in front: a coin for each token, but no more than leaves the
     first and the last sentence a token."""

@@ -10,7 +10,8 @@ from lmtrainer.config.phase import Phase
 from lmtrainer.dataset.batch import Batch
 from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.dataset.masking import Stretches, mask, most_predictions
-from lmtrainer.dataset.pairing import AROUND, PAIR
+from lmtrainer.dataset.pairchunks import AROUND
+from lmtrainer.dataset.pairing import PAIR
 from lmtrainer.dataset.pairs import of_passes
 from lmtrainer.dataset.prepare import Prepared
 from lmtrainer.dataset.weighting import Shares

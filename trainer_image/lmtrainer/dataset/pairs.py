@@ -19,13 +19,13 @@ from lmtrainer.config import RunConfig, fingerprint
 from lmtrainer.config.schema import document
 from lmtrainer.dataset.hashed import HashedFile
 from lmtrainer.dataset.home import DATASET
-from lmtrainer.dataset.pairing import PAIR, Drawing, Sentences, pairs
-from lmtrainer.dataset.store import Tokens, open_sentences, open_split
+from lmtrainer.dataset.pairchunks import Drawing, Sentences
+from lmtrainer.dataset.pairing import PAIR, pairs
+from lmtrainer.dataset.store import Tokens, map_file, open_sentences, open_split
 from lmtrainer.durable import (
     MANIFEST_FILE,
     DamagedError,
     FileFact,
-    Manifest,
     building,
     read_manifest,
     sha256_of,
@@ -98,7 +98,7 @@ def open_tables(run: RunConfig, home: Path) -> Mapping[Table, Pairs]:
     manifest = read_manifest(folder)
     if manifest.facts.get("fingerprint") != _mark(run, home):
         raise DamagedError(f"{folder.name} holds pairs of another text or of other settings")
-    return {table: _map(folder, manifest, table) for table in tables_of(run)}
+    return {table: map_file(folder, manifest, table.file, PAIR) for table in tables_of(run)}
 
 
 def _mark(run: RunConfig, home: Path) -> str:
@@ -121,7 +121,7 @@ def folder_of(run: RunConfig, home: Path) -> Path:
 def _is_built(run: RunConfig, home: Path) -> bool:
     try:
         manifest = verify_manifest(folder_of(run, home))
-    except (DamagedError, OSError):
+    except DamagedError:
         return False
     return manifest.facts.get("fingerprint") == _mark(run, home)
 
@@ -159,17 +159,6 @@ def _write(folder: Path, table: Table, sentences: Sentences, run: RunConfig) -> 
             "blank line between documents, or raise sequenceLength"
         )
     return file.fact
-
-
-def _map(folder: Path, manifest: Manifest, table: Table) -> Pairs:
-    fact = manifest.files.get(table.file)
-    try:
-        size = (folder / table.file).stat().st_size
-    except OSError:
-        raise DamagedError(f"{folder.name}: {table.file} is missing") from None
-    if fact is None or size != fact.size or size % PAIR.itemsize or not size:
-        raise DamagedError(f"{folder.name}: {table.file} has {size} bytes, not what was written")
-    return np.asarray(np.memmap(folder / table.file, dtype=PAIR, mode="r"))
 
 
 def of_passes(tables: Mapping[Table, Pairs], split: Split, length: int) -> Iterator[Pairs]:

@@ -38,6 +38,7 @@ SPARE_FILES = 512
 """Files that a process has open beside those of a dataset, at most."""
 
 Ids = NDArray[np.unsignedinteger[Any]]
+Ints = NDArray[np.int64]
 
 
 class Tokens:
@@ -56,13 +57,13 @@ class Tokens:
         self._starts = [0, *itertools.accumulate(map(len, shards))]
 
     @functools.cached_property
-    def offsets(self) -> NDArray[np.int64]:
+    def offsets(self) -> Ints:
         """int64 [documents + 1]: where documents begin, and the end of the last one; all of them in
         memory."""
         parts = [chunk[1:] for chunk in self.offset_chunks()]
         return np.concatenate([np.zeros(1, dtype=np.int64), *parts])
 
-    def offset_chunks(self) -> Iterator[NDArray[np.int64]]:
+    def offset_chunks(self) -> Iterator[Ints]:
         """The same, some documents at a time; each array begins where the one before it ends."""
         for start, begins in zip(self._starts, self._begins, strict=False):
             for first in range(0, len(begins) - 1, CHUNK):
@@ -75,7 +76,7 @@ class Tokens:
     def documents(self) -> int:
         return sum(len(begins) - 1 for begins in self._begins)
 
-    def copy(self, start: int, out: NDArray[np.int64]) -> None:
+    def copy(self, start: int, out: Ints) -> None:
         """Fill `out` with the ids from position `start` on."""
         index = bisect.bisect_right(self._starts, start) - 1
         while len(out):
@@ -84,13 +85,7 @@ class Tokens:
             out[: len(part)] = part
             start, out, index = start + len(part), out[len(part) :], index + 1
 
-    def copy_all(
-        self,
-        starts: NDArray[np.int64],
-        sizes: NDArray[np.int64],
-        places: NDArray[np.int64],
-        row: NDArray[np.int64],
-    ) -> None:
+    def copy_all(self, starts: Ints, sizes: Ints, places: Ints, row: Ints) -> None:
         """Copy stretch i, `sizes[i]` ids from position `starts[i]` on, to row[places[i]]."""
         if sizes.sum() > LONG * len(sizes) or not self._copy_short(starts, sizes, places, row):
             for start, size, place in zip(
@@ -98,13 +93,7 @@ class Tokens:
             ):
                 self.copy(start, row[place : place + size])
 
-    def _copy_short(
-        self,
-        starts: NDArray[np.int64],
-        sizes: NDArray[np.int64],
-        places: NDArray[np.int64],
-        row: NDArray[np.int64],
-    ) -> bool:
+    def _copy_short(self, starts: Ints, sizes: Ints, places: Ints, row: Ints) -> bool:
         """All at once, shard by shard. False if a stretch reaches over the end of its shard."""
         bounds = np.array(self._starts)
         shards = np.searchsorted(bounds, starts, side="right") - 1
@@ -168,10 +157,10 @@ def open_sentences(folder: Path, split: Split) -> list[NDArray[np.uint64]]:
     return found
 
 
-def open_counts(folder: Path) -> NDArray[np.int64]:
+def open_counts(folder: Path) -> Ints:
     """How often each id occurs in the training split, int64 [vocabulary]. DamagedError."""
     manifest = read_manifest(folder)
-    counts: NDArray[np.int64] = map_file(folder, manifest, COUNTS_FILE, COUNT).astype(np.int64)
+    counts: Ints = map_file(folder, manifest, COUNTS_FILE, COUNT).astype(np.int64)
     if len(counts) != facts_of(manifest).vocab_size:
         raise DamagedError(f"{COUNTS_FILE} has {len(counts)} counts, not one per id")
     return counts
