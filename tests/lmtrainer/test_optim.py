@@ -89,6 +89,37 @@ def test_a_restored_optimizer_goes_on_bit_for_bit(kind):
         assert torch.equal(mine, theirs)
 
 
+def no_moments(model):
+    return {
+        f"{name}.{moment}": torch.zeros_like(parameter)
+        for name, parameter in model.named_parameters()
+        for moment in ("exp_avg", "exp_avg_sq")
+    }
+
+
+@pytest.mark.parametrize("restored", [False, True])
+@pytest.mark.parametrize("kind", KINDS[2:], ids=str)
+def test_an_update_never_waits_for_its_device(kind, restored):
+    """A device that holds no numbers can be asked for none."""
+    model = small_model().to("meta")
+    optimizer = build(model, config(**kind))
+    if restored:
+        restore(optimizer, model, no_moments(model), steps=3)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert {float(state["step"]) for state in optimizer.state.values()} == {
+        4.0 if restored else 1.0
+    }
+
+
+def test_the_count_of_updates_is_where_the_kernels_of_torch_read_it():
+    model = small_model().to("meta")
+    optimizer = build(model, config())
+    restore(optimizer, model, no_moments(model), steps=3)
+    assert {state["step"].device.type for state in optimizer.state.values()} == {"meta"}
+
+
 def test_a_missing_tensor_is_named():
     model = small_model()
     with pytest.raises(KeyError, match="exp_avg"):

@@ -104,7 +104,7 @@ class Lamb(Optimizer):
     def _state(self, parameter: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[parameter]
         if not state:
-            state["step"] = torch.zeros((), device=parameter.device)
+            state["step"] = torch.zeros(())  # on the host, which reads it
             for moment, kind in moment_formats(parameter).items():
                 state[moment] = torch.zeros_like(
                     parameter, dtype=kind, memory_format=torch.preserve_format
@@ -114,7 +114,7 @@ class Lamb(Optimizer):
 
 def _scale(updates: tuple[Tensor, ...], parameters: list[Tensor]) -> None:
     """By the length of the weights over that of the update; by 1 where either is 0."""
-    norms = zip(torch._foreach_norm(parameters), torch._foreach_norm(updates), strict=True)
-    for update, (weights, length) in zip(updates, norms, strict=True):
-        ratio = weights.clamp(max=MAX_WEIGHT_NORM) / length
-        update.mul_(torch.where((weights > 0) & (length > 0), ratio, 1.0))
+    weights, lengths = (torch.stack(torch._foreach_norm(each)) for each in (parameters, updates))
+    ratios = weights.clamp(max=MAX_WEIGHT_NORM) / lengths
+    ratios = torch.where((weights > 0) & (lengths > 0), ratios, 1.0)
+    torch._foreach_mul_(updates, ratios.unbind())

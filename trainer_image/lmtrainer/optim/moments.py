@@ -36,7 +36,9 @@ def restore(
         if not parameter.requires_grad or (only is not None and parameter not in only):
             continue
         state = optimizer.state[parameter]
-        state["step"] = torch.tensor(float(steps), device=parameter.device)
+        # torch's fused kernels read it on the device; everybody else reads it on the host.
+        place = parameter.device if optimizer.defaults.get("fused") else None
+        state["step"] = torch.tensor(float(steps), device=place)
         for moment, kind in moment_formats(parameter).items():
             saved = tensors[f"{name}.{moment}"]
             state[moment] = saved.to(parameter.device, kind, copy=True)
