@@ -89,6 +89,7 @@ class Engine:
         self._settings = run.phases[phase_index].optimizer or run.optimizer
         seed = derive(run.seed, phase_index)
         self.optimizer = self.sharing.optimizer(self._settings, seed=seed)
+        self._parameters = list(model.parameters())
         self._updates = 0
         self._scale = _first_scale(run)
         self._expected = _expected_targets(run, run.phases[phase_index])
@@ -147,7 +148,7 @@ class Engine:
         """Compute the gradients of a row of one sequence, and forget them: whatever is made when it
         is needed first is there behind it."""
         self._backward([filler((length,), pairs=self._pairs)], 1.0, 1.0)
-        for parameter in self.model.parameters():
+        for parameter in self._parameters:
             parameter.grad = None
 
     def _update(self, learning_rate: float, scale: float) -> float:
@@ -157,7 +158,7 @@ class Engine:
             upper = self.sharing.upper_share()
         norm = update(
             self.optimizer,
-            self.model.parameters(),
+            self._parameters,
             learning_rate=learning_rate,
             scale=scale,
             clip_norm=self._settings.clip_norm,
@@ -177,7 +178,8 @@ class Engine:
     def _backward(self, rows: Sequence[Batch], pair_weight: float, factor: float) -> Tensor:
         """Add up the gradients of all rows, times `factor`; ranks exchange them during the last
         one. Returns summed losses of targets and of pairs, and how many pairs were right [3]."""
-        self.model.train()
+        if not self.model.training:  # a walk through all modules, on which a GPU would wait
+            self.model.train()
         total = torch.zeros(3, device=self.world.device)
         for index, (row, counts) in enumerate(self.sharing.rows(rows, pairs=self._pairs)):
             last = index == len(rows) - 1
