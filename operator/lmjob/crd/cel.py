@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,19 +49,19 @@ def told(rule: str, example: Iterable[Mistake], *, whole: bool = False) -> Cel:
     )
 
 
-def text(value: str) -> str:
-    """A string literal: JSON's escapes of ASCII text are CEL's, too."""
-    return json.dumps(value)
-
-
 def literal(value: Any) -> str:
-    """A literal of CEL for a plain value: JSON is one."""
+    """A literal of CEL for a plain value: JSON, whose escapes of ASCII text are CEL's, too."""
     return json.dumps(value)
 
 
 def or_else(path: str, default: object) -> str:
     """The value of a field, or what it means when it is left out."""
     return f"(has({path}) ? {path} : {literal(default)})"
+
+
+def default_of(cls: type, name: str) -> object:
+    """What a field of a settings class is when it is left out."""
+    return next(f.default for f in dataclasses.fields(cls) if f.name == name)
 
 
 def given(path: str) -> str:
@@ -71,11 +72,11 @@ def given(path: str) -> str:
 def said(words: str, *values: str) -> str:
     """A message with values at %s and %d. (The API server takes a sum of texts with
     `string(number)` in it for endless, and refuses it.)"""
-    return f"{text(words)}.format([{', '.join(values)}])"
+    return f"{literal(words)}.format([{', '.join(values)}])"
 
 
 def matches(value: str, pattern: str) -> str:
-    return f"{value}.matches({text(pattern)})"
+    return f"{value}.matches({literal(pattern)})"
 
 
 def all_of(*rules: str) -> str:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from lmjob.api.spec import JobSpec
 from lmjob.api.spec.resources import GPU
-from lmjob.crd.cel import Cel, all_of, or_else, said, text
+from lmjob.crd.cel import Cel, all_of, literal, or_else, said
 from lmtrainer.config.phase import Phase
 
 
@@ -27,7 +27,7 @@ def group_rules() -> tuple[Cel, ...]:
 
 def _has_gpus(block: str) -> str:
     limits = f"{block}.resources.limits"
-    return f"has({block}) && has({block}.resources) && has({limits}) && {text(GPU)} in {limits}"
+    return f"has({block}) && has({block}.resources) && has({limits}) && {literal(GPU)} in {limits}"
 
 
 _SIZE = or_else(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lmjob.api.names import MAX_JOB_NAME
 from lmjob.api.spec.job import Metadata
-from lmjob.crd.cel import Cel, all_of, any_of, matches, said, text
+from lmjob.crd.cel import Cel, all_of, any_of, literal, matches, said
 from lmjob.crd.patterns import re2
 from lmjob.crd.specschema import spec_keys
 from lmtrainer.config.schema import fields
@@ -39,7 +39,7 @@ def _frozen() -> Cel:
     """One rule for all fields, and first the specification as a whole: the server asks it at each
     write of the status as well, where a rule for each field was more than a third of its cost."""
     keys = [key for key in spec_keys() if key not in EDITABLE]
-    changed = [f'{_same(key)} ? "" : {text(key + " ")}' for key in keys]
+    changed = [f'{_same(key)} ? "" : {literal(key + " ")}' for key in keys]
     return Cel(
         any_of(f"!({_BEGUN})", "self.spec == oldSelf.spec", f"({all_of(*map(_same, keys))})"),
         expression=said("%s" * len(keys) + _FROZEN, *changed),

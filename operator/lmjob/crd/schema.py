@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from lmjob.api.spec.quantities import Quantity
-from lmjob.crd.cel import Cel, text
+from lmjob.crd.cel import Cel, literal
 from lmjob.crd.patterns import re2
 from lmjob.crd.rules import PLAIN_TEXT, QUANTITY, entry_rules, list_key, object_rules, value_rules
 from lmtrainer.config.scalars import MAX_STRING
@@ -115,7 +115,7 @@ def _text(rule: Rule, rules: tuple[Cel, ...]) -> Schema:
     pattern = re2(rule.pattern)
     message = rule.pattern_help or f"must match {pattern.text}"
     message += f"; {rule.way_out}" if rule.way_out else ""
-    matches = Cel(f"self.matches({text(pattern.text)})", message)
+    matches = Cel(f"self.matches({literal(pattern.text)})", message)
     schema: Schema = {"type": "string", "maxLength": pattern.max_length or MAX_STRING}
     return validated(schema, (matches, *rules))
 
