@@ -48,7 +48,7 @@ def main(*, rounds: int, length: int) -> dict[str, object]:
     result["same"] = facts
     result["pairsAlone"] = sorted(s.rate for s in alone)[len(alone) // 2]
     result["peakBytes"] = peaks
-    print(table(result, "instances"))
+    print(table(result, "instances/s"))
     print(f"pairs without masks and rows: {result['pairsAlone']:,.0f}/s")
     for name, (once, four) in peaks.items():
         print(f"peak of {name}: {once / 1e6:.1f} MB, of four times the text {four / 1e6:.1f} MB")

@@ -67,8 +67,9 @@ def test_scores_that_are_far_apart_do_not_overflow() -> None:
     assert float(wrong) == pytest.approx(2e4)
 
 
-def test_a_second_row_without_targets_costs_nothing() -> None:
+def test_the_loss_of_no_targets_is_zero() -> None:
     hidden = torch.randn(0, 4, requires_grad=True)
     loss = linear_cross_entropy(hidden, torch.randn(9, 4), None, torch.empty(0, dtype=torch.int64))
     loss.backward()
+    assert hidden.grad is not None and hidden.grad.shape == (0, 4)
     assert float(loss.detach()) == 0

@@ -22,7 +22,8 @@ from lmtrainer.contract.environment import NodeEnvironment, to_env
 from lmtrainer.faults import UserError
 from lmtrainer.stages import prepare, train
 from tests.faultpoints import points
-from tests.rows.small_run import DOCUMENT, context, metrics, run_of
+from tests.rows.small_run import DOCUMENT, context, run_of
+from tests.runs import metrics
 
 pytestmark = pytest.mark.chaos
 

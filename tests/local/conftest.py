@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.jobs import DOCUMENTS, TEXT, Attempts, Job
+from tests.local.jobs import DOCUMENTS, Attempts, Job
+from tests.runs import jargon
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
-    documents = TEXT.read_text().split("\n\n")[:DOCUMENTS]
-    (folder / "jargon.txt").write_text("\n\n".join(documents))
+    (folder / "jargon.txt").write_text(jargon(DOCUMENTS))
     return folder
 
 

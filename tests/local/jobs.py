@@ -13,7 +13,6 @@ from pathlib import Path
 
 import yaml
 
-TEXT = Path(__file__).parents[2] / "trainer_image/lmtrainer/text/samples/jargon.txt"
 DOCUMENTS = 150
 STEPS = 240
 EVERY = 40
@@ -150,7 +149,3 @@ class Attempts(threading.Thread):
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-
-
-def read_metrics(output: Path) -> list[dict]:
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]

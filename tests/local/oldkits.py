@@ -15,8 +15,8 @@ import yaml
 
 from tests.lmtrainer.compat.fakes import BERT
 from tests.lmtrainer.compat.lines import words_of
+from tests.runs import jargon
 
-TEXT = Path(__file__).parents[2] / "trainer_image/lmtrainer/text/samples/jargon.txt"
 SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 TINY_BERT = {**BERT, **SMALL, "num_hidden_layers": 1, "vocab_size": 400}
 TINY_GPT2 = {
@@ -34,9 +34,8 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        text = TEXT.read_text()
-        self.documents = "\n\n".join(text.split("\n\n")[:60])
-        self.held_out = "\n\n".join(text.split("\n\n")[100:115])
+        self.documents = jargon(60)
+        self.held_out = jargon(15, first=100)
 
     def write(self, path: str, text: str) -> Path:
         file = self.folder / path

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.local.jobs import EVERY, STEPS, kill, read_metrics
+from tests.local.jobs import EVERY, STEPS, kill
+from tests.runs import metrics
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -94,7 +95,7 @@ def test_row_092_a_sharded_run_goes_on_with_another_number_of_ranks(job, undistu
     assert len(list(newest.glob("part-*-weights.safetensors"))) == 3
     ours, theirs = (load_file(j.output / "model/model.safetensors") for j in (job, undisturbed))
     assert set(ours) == set(theirs)
-    losses = [read_metrics(j.output)[-1]["loss"] for j in (job, undisturbed)]
+    losses = [metrics(j.output)[-1]["loss"] for j in (job, undisturbed)]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 

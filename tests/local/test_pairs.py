@@ -9,7 +9,7 @@ import pytest
 import yaml
 from transformers import AutoModelForPreTraining, AutoTokenizer
 
-from tests.local.jobs import read_metrics
+from tests.runs import metrics
 
 pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).parents[2] / "manifests/examples/sentence-pairs.yaml"
@@ -27,7 +27,7 @@ def test_the_example_runs_both_phases_and_tells_both_losses(tmp_path):
     output = tmp_path / "volumes/results/sentence-pairs"
     AutoModelForPreTraining.from_pretrained(output / "model")
     AutoTokenizer.from_pretrained(output / "model")
-    trained = [row for row in read_metrics(output) if "loss" in row]
+    trained = [row for row in metrics(output) if "loss" in row]
     assert [(row["phase"], row["step"]) for row in trained] == [
         *(("short", step) for step in range(1, 19)),
         *(("long", step) for step in range(1, 3)),
@@ -51,8 +51,8 @@ def test_more_processes_have_the_losses_of_one(job):
         job.spec["parallel"] = {"strategy": strategy}
         job.spec["output"] = {"to": f"pvc://results/{strategy}{replicas}"}
         job.run()
-        metrics = read_metrics(job.folder / "results" / f"{strategy}{replicas}")
-        found.append([row for row in metrics if "loss" in row])
+        rows = metrics(job.folder / "results" / f"{strategy}{replicas}")
+        found.append([row for row in rows if "loss" in row])
     alone, *others = found
     assert [len(rows) for rows in found] == [8, 8, 4]
     for other in others:

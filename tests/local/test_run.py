@@ -6,7 +6,8 @@ import time
 import pytest
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
-from tests.local.jobs import STEPS, read_metrics
+from tests.local.jobs import STEPS
+from tests.runs import metrics
 
 pytestmark = pytest.mark.slow
 
@@ -82,11 +83,11 @@ def test_one_rank_sees_the_data_that_three_see(job, undisturbed):
     job.spec["model"]["config"].update(dropout=0, attentionDropout=0)
     job.spec["phases"][0]["steps"] = 30
     job.run()
-    alone = read_metrics(job.output)
+    alone = metrics(job.output)
     job.spec["workers"]["replicas"] = 2
     job.spec["output"] = {"to": "pvc://results/three"}
     job.run()
-    three = read_metrics(job.folder / "results/three")
+    three = metrics(job.folder / "results/three")
     for one, other in zip(alone, three, strict=True):
         assert (one["tokens"], one["targets"]) == (other["tokens"], other["targets"])
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
@@ -109,7 +110,7 @@ def test_a_causal_model_in_two_phases(job):
     job.run()
     AutoModelForCausalLM.from_pretrained(job.output / "model")
     AutoTokenizer.from_pretrained(job.output / "model")
-    rows = read_metrics(job.output)
+    rows = metrics(job.output)
     steps = [(row["phase"], row["step"]) for row in rows if "loss" in row]
     assert steps == [("short", s + 1) for s in range(20)] + [("long", s + 1) for s in range(10)]
     assert [row["step"] for row in rows if "heldOutLoss" in row] == [10, 20, 10]

@@ -15,7 +15,8 @@ from lmtrainer.parallel.world import World
 from lmtrainer.train.engine import Engine
 from lmtrainer.vocab import Vocabulary
 
-ALONE = World(0, 0, 1, torch.device("cpu"))
+CPU = torch.device("cpu")
+ALONE = World(0, 0, 1, CPU)
 VOCABULARY = Vocabulary(size=60, pad=1, cls=0, sep=2, mask=4, eos=2)
 BATCH = 8
 SIZES = {
@@ -38,6 +39,10 @@ def run_of(kind: str = "bert", sizes: dict[str, Any] | None = None, **fields: An
         "output": {"to": "out"},
     }
     return resolve(parse(RunConfig, {**plain, **fields}), precision="fp32", threads=1)
+
+
+ARCHITECTURE = run_of().model.architecture()
+"""The same sizes as `SIZES`."""
 
 
 def model_of(run: RunConfig) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,7 @@ from lmtrainer.contract.environment import NodeEnvironment
 from lmtrainer.progress import RankReports
 from lmtrainer.stage import StageContext, StopRequest
 from lmtrainer.stages import evaluate, prepare, train
-
-ROOT = Path(__file__).parents[2]
-TEXT = ROOT / "trainer_image/lmtrainer/text/samples/jargon.txt"
+from tests.runs import jargon
 
 STEPS = 6
 
@@ -36,7 +33,7 @@ DOCUMENT: dict[str, Any] = {
 def corpus(folder: Path) -> Path:
     """Sixty documents."""
     path = folder / "text.txt"
-    path.write_text("\n\n".join(TEXT.read_text().split("\n\n")[:60]))
+    path.write_text(jargon(60))
     return path
 
 
@@ -67,7 +64,3 @@ def carry_out(folder: Path, **fields: Any) -> Path:
     for name, stage in (("prepare", prepare), ("train", train), ("evaluate", evaluate)):
         stage.run(context(folder, name, run))
     return folder / "out"
-
-
-def metrics(output: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]

@@ -20,6 +20,7 @@ from lmtrainer.cli import main
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.durable import read_manifest
 from tests.rows import small_run
+from tests.runs import jargon
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,7 @@ def test_row_117_agrees_with_the_evaluation_of_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = tmp_path / "held.txt"
-    held.write_text("\n\n".join(small_run.TEXT.read_text().split("\n\n")[60:80]))
+    held.write_text(jargon(20, first=60))
     data = {"train": [str(small_run.corpus(tmp_path))], "validation": {"files": [str(held)]}}
     output = small_run.carry_out(tmp_path, data=data)
     own = json.loads((output / "evaluation.json").read_text())

@@ -18,8 +18,9 @@ from lmtrainer.dataset.batches import Batch
 from lmtrainer.faults import UserError
 from lmtrainer.text.instances import KEYS
 from tests.rows.prepared import configured
-from tests.rows.small_run import carry_out, metrics
+from tests.rows.small_run import carry_out
 from tests.rows.test_pairs import cut
+from tests.runs import metrics
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LENGTH = 20

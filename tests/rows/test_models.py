@@ -15,7 +15,6 @@ from transformers import AutoModelForMaskedLM
 
 from lmtrainer.config.architecture import (
     PRESETS,
-    Architecture,
     ArchitectureChanges,
     ModelType,
 )
@@ -28,18 +27,8 @@ from lmtrainer.models.objective import DeviceBatch, Objective, to_device
 from lmtrainer.optim.build import build as build_optimizer
 from lmtrainer.optim.update import update
 from lmtrainer.vocab import Vocabulary
+from tests.rows.engines import ARCHITECTURE, CPU, VOCABULARY
 
-CPU = torch.device("cpu")
-SIZES = Architecture(
-    layers=2,
-    hidden_size=32,
-    heads=2,
-    intermediate_size=64,
-    max_positions=32,
-    dropout=0.0,
-    attention_dropout=0.0,
-)
-WORDS = Vocabulary(size=60, pad=1, cls=0, sep=2, mask=4, eos=2)
 FAMILIES: tuple[ModelType, ...] = ("bert", "roberta", "groupbert", "gpt2")
 
 
@@ -99,8 +88,8 @@ def test_row_011_a_named_size_has_the_published_number_of_parameters(
 def test_row_012_from_scratch_knows_nothing_and_a_warm_start_what_was_saved(
     family: ModelType, tmp_path: Path
 ) -> None:
-    model, rows = build.build(family, SIZES, WORDS, seed=0), batch()
-    assert mean_loss(model, rows) == pytest.approx(math.log(WORDS.size), rel=0.05)
+    model, rows = build.build(family, ARCHITECTURE, VOCABULARY, seed=0), batch()
+    assert mean_loss(model, rows) == pytest.approx(math.log(VOCABULARY.size), rel=0.05)
     trained(model, rows, 20)
     model.half().save_pretrained(tmp_path)
     warm = build.from_folder(family, tmp_path)
@@ -111,7 +100,7 @@ def test_row_012_from_scratch_knows_nothing_and_a_warm_start_what_was_saved(
 def test_row_013_a_larger_tokenizer_gets_new_embeddings_where_that_is_asked_for(
     tmp_path: Path,
 ) -> None:
-    build.build("bert", SIZES, WORDS, seed=0).save_pretrained(tmp_path)
+    build.build("bert", ARCHITECTURE, VOCABULARY, seed=0).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"has 64 tokens, .*resizeEmbeddings"):
         build.from_folder("bert", tmp_path, vocabulary_size=64)
     one, two = (
@@ -129,18 +118,18 @@ def test_row_013_a_larger_tokenizer_gets_new_embeddings_where_that_is_asked_for(
 
 def test_roberta_needs_a_token_for_padding() -> None:
     with pytest.raises(UserError, match="tokenizer: has no pad token"):
-        build.build("roberta", SIZES, dataclasses.replace(WORDS, pad=None), seed=0)
+        build.build("roberta", ARCHITECTURE, dataclasses.replace(VOCABULARY, pad=None), seed=0)
 
 
 def test_row_061_roberta_learns() -> None:
-    model, rows = build.build("roberta", SIZES, WORDS, seed=0), batch(lengths=(16,))
-    assert mean_loss(trained(model, rows, 80, rate=3e-3), rows) < math.log(WORDS.size) / 2
+    model, rows = build.build("roberta", ARCHITECTURE, VOCABULARY, seed=0), batch(lengths=(16,))
+    assert mean_loss(trained(model, rows, 80, rate=3e-3), rows) < math.log(VOCABULARY.size) / 2
 
 
 def test_row_105_weights_that_are_missing_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = build.build("bert", SIZES, WORDS, seed=0)
+    model = build.build("bert", ARCHITECTURE, VOCABULARY, seed=0)
     weights = model.state_dict()
     head = "cls.predictions.transform.dense.weight"
     body = "bert.encoder.layer.1.output.dense.bias"
@@ -161,7 +150,7 @@ class Program:
 
 
 def test_row_106_old_files_load_as_data_and_are_saved_as_safetensors(tmp_path: Path) -> None:
-    model, rows = build.build("bert", SIZES, WORDS, seed=0), batch()
+    model, rows = build.build("bert", ARCHITECTURE, VOCABULARY, seed=0), batch()
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
     found = build.from_folder("bert", tmp_path)
@@ -183,8 +172,8 @@ def test_row_106_old_files_load_as_data_and_are_saved_as_safetensors(tmp_path: P
 def test_row_010_a_saved_model_takes_other_habits_but_no_other_sizes(
     family: ModelType, word: str, tmp_path: Path
 ) -> None:
-    made = dataclasses.replace(SIZES, activation="relu")
-    build.build(family, made, WORDS, seed=0).save_pretrained(tmp_path)
+    made = dataclasses.replace(ARCHITECTURE, activation="relu")
+    build.build(family, made, VOCABULARY, seed=0).save_pretrained(tmp_path)
     assert getattr(build.from_folder(family, tmp_path).config, word) == "relu"
     changes = ArchitectureChanges(activation="gelu", layer_norm_epsilon=0.001, dropout=0.0)
     warm = build.from_folder(family, tmp_path, habits=changes.habits())

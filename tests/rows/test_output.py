@@ -41,6 +41,7 @@ from lmtrainer.train.monitor import monitor
 from lmtrainer.vocab import Vocabulary
 from tests.rows import engines, small_run
 from tests.rows.small_run import STEPS
+from tests.runs import metrics
 
 CPU = torch.device("cpu")
 ALONE = World(0, 0, 1, CPU)
@@ -66,7 +67,7 @@ def series(output: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_row_109_evaluations_are_at_the_expected_steps(finished: Path) -> None:
-    rows = small_run.metrics(finished)
+    rows = metrics(finished)
     measured = [(row["phase"], row["step"]) for row in rows if "heldOutLoss" in row]
     assert measured == [("short", 2), ("short", 4), ("long", 2)]
     assert [step for step, _ in series(finished)["eval/loss"]] == [2, 4, 6]
@@ -152,7 +153,7 @@ def test_row_115_masked_accuracy_equals_a_count_by_hand() -> None:
 
 def test_row_119_tensorboard_reads_loss_rate_speed_and_evaluation(finished: Path) -> None:
     found = series(finished)
-    rows = [row for row in small_run.metrics(finished) if "loss" in row]
+    rows = [row for row in metrics(finished) if "loss" in row]
     assert [step for step, _ in found["train/loss"]] == list(range(1, STEPS + 1))
     for tag, name in (("train/loss", "loss"), ("train/learning_rate", "learningRate")):
         values = [value for _, value in found[tag]]
@@ -180,8 +181,8 @@ def test_row_119_a_resumed_run_has_each_step_once(tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert [step for step, _ in series(output)["train/loss"]] == [1, 2, 3]
     # What a killed attempt had done after its last checkpoint.
-    late = small_run.metrics(output)[0] | {"step": 9, "loss": 99.0}
-    events.write(output, [*small_run.metrics(output), late], fence=no_fence)
+    late = metrics(output)[0] | {"step": 9, "loss": 99.0}
+    events.write(output, [*metrics(output), late], fence=no_fence)
     assert [step for step, _ in series(output)["train/loss"]] == [1, 2, 3, 9]
     train.run(small_run.context(tmp_path, "train", run, attempt=2))
     found = series(output)["train/loss"]
@@ -289,21 +290,21 @@ def test_row_120_numbers_of_gpus_become_series_of_their_own(tmp_path: Path) -> N
     position = Position(phase_index=0, step=5, phase="main")
     log.append(position, gpu0Utilization=0.5, gpu11PowerWatts=300.0)
     log.close()
-    events.write(tmp_path, small_run.metrics(tmp_path), fence=no_fence)
+    events.write(tmp_path, metrics(tmp_path), fence=no_fence)
     assert series(tmp_path) == {"gpu0/utilization": [(5, 0.5)], "gpu11/power_watts": [(5, 300.0)]}
 
 
 def test_row_121_the_first_step_is_there_and_what_is_no_number_is_null(
     finished: Path, tmp_path: Path
 ) -> None:
-    first = small_run.metrics(finished)[0]
+    first = metrics(finished)[0]
     assert (first["step"], first["phase"]) == (1, "short")
     assert math.isfinite(first["loss"])
     log = MetricsLog(tmp_path, resumed=None)
     position = Position(phase_index=0, step=1, phase="main")
     log.append(position, loss=math.nan, gradientNorm=math.inf, learningRate=0.1)
     log.close()
-    row = small_run.metrics(tmp_path)[0]
+    row = metrics(tmp_path)[0]
     assert (row["loss"], row["gradientNorm"]) == (None, None)
     events.write(tmp_path, [row], fence=no_fence)
     assert set(series(tmp_path)) == {"train/learning_rate"}

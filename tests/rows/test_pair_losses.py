@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForPreTraining
 
 from lmtrainer.config import RunConfig, parse, resolve
-from lmtrainer.config.model import Architecture, ModelType
+from lmtrainer.config.model import ModelType
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.models import build
 from lmtrainer.models.objective import (
@@ -23,22 +23,9 @@ from lmtrainer.models.objective import (
     target_logits,
     to_device,
 )
-from lmtrainer.parallel.world import World
 from lmtrainer.train.engine import Engine, StepResult
-from lmtrainer.vocab import Vocabulary
+from tests.rows.engines import ALONE, ARCHITECTURE, CPU, VOCABULARY
 
-CPU = torch.device("cpu")
-ALONE = World(0, 0, 1, CPU)
-SIZES = Architecture(
-    layers=2,
-    hidden_size=32,
-    heads=2,
-    intermediate_size=64,
-    max_positions=40,
-    dropout=0.0,
-    attention_dropout=0.0,
-)
-WORDS = Vocabulary(size=60, pad=1, cls=0, sep=2, mask=4, eos=2)
 LENGTHS = (14, 9, 14, 5)
 FAMILIES: tuple[ModelType, ...] = ("bert", "roberta", "groupbert", "gpt2")
 PAIRED: tuple[ModelType, ...] = ("bert", "groupbert")
@@ -83,7 +70,9 @@ def padded(row: Batch, width: int) -> dict[str, torch.Tensor]:
 
 def plain_model(kind: ModelType, folder: Path, auto: Any) -> tuple[Any, Any]:
     """Our model, and the same one as transformers loads it."""
-    ours = build.build(kind, SIZES, WORDS, seed=3, pairs=auto is AutoModelForPreTraining).eval()
+    ours = build.build(
+        kind, ARCHITECTURE, VOCABULARY, seed=3, pairs=auto is AutoModelForPreTraining
+    ).eval()
     ours.save_pretrained(folder)
     return ours, auto.from_pretrained(folder).eval()
 
@@ -113,7 +102,7 @@ def stepped(rows: list[Batch]) -> tuple[StepResult, list[torch.Tensor]]:
         "output": {"to": "out"},
     }
     run = resolve(parse(RunConfig, plain), precision="fp32", threads=1)
-    model = build.build("bert", SIZES, WORDS, seed=3, pairs=True)
+    model = build.build("bert", ARCHITECTURE, VOCABULARY, seed=3, pairs=True)
     engine = Engine(model, run, ALONE, phase_index=0)
     result = engine.step(rows, step=0, learning_rate=1e-2, stop=False)
     return result, [p.detach() for p in model.parameters()]
@@ -161,7 +150,7 @@ def test_row_114_a_step_tells_both_parts_of_its_loss_and_how_many_pairs_were_rig
     result, _ = stepped([row])
     assert result.pairs is not None
     assert result.pairs.words_loss + result.pairs.loss == pytest.approx(result.loss, abs=1e-6)
-    model = build.build("bert", SIZES, WORDS, seed=3, pairs=True)
+    model = build.build("bert", ARCHITECTURE, VOCABULARY, seed=3, pairs=True)
     logits = pair_scores(model, target_hidden(model, to_device(row, CPU))[1])
     assert logits is not None
     by_hand = (logits.argmax(-1).numpy() == row.pair_labels).mean()
@@ -211,7 +200,7 @@ def test_row_055_scoring_only_what_is_predicted_changes_no_loss(
     row = Batch(full.tokens, full.positions, full.lengths, full.targets, full.labels)
     module = Objective(ours)
     found = module(to_device(row, CPU))
-    assert target_logits(ours, to_device(row, CPU)).shape == (len(row.labels), WORDS.size)
+    assert target_logits(ours, to_device(row, CPU)).shape == (len(row.labels), VOCABULARY.size)
     every = theirs(input_ids=torch.from_numpy(row.tokens)[None]).logits[0]
     labels = torch.full((14,), -100)
     labels[row.targets] = torch.from_numpy(row.labels)

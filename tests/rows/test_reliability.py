@@ -20,7 +20,8 @@ from lmtrainer.faults import InterruptedRunError, UserError
 from lmtrainer.stages import prepare, train
 from lmtrainer.train import around
 from lmtrainer.train.engine import Engine, StepResult
-from tests.rows.small_run import carry_out, context, metrics, run_of
+from tests.rows.small_run import carry_out, context, run_of
+from tests.runs import metrics
 
 ONE_PHASE = [{"name": "main", "steps": 12, "sequenceLength": 16, "globalBatchSize": 4}]
 
