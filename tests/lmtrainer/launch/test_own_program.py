@@ -132,6 +132,28 @@ def test_who_never_told_of_progress_may_be_silent(start_node: Any, tmp_path: Pat
     assert word.exit_type == "SUCCEEDED"
 
 
+STUBBORN = """
+    import os, signal, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    open(os.path.join(os.environ["LMJOB_OUTPUT"], "begun"), "w").write("x")
+    time.sleep(60)
+"""
+
+
+def test_one_that_does_not_end_is_killed_after_the_grace_period(
+    start_node: Any, tmp_path: Path, wait_for: Any
+) -> None:
+    """It has not said where it stands, and must not be asked: the signal would be its end."""
+    output = tmp_path / "o"
+    node = start_node.program(script(tmp_path, STUBBORN), output=output, grace_seconds=0.5)
+    wait_for(lambda: (output / "begun").exists())
+    node.process.send_signal(signal.SIGTERM)
+    word = node.end()
+    assert word.exit_type == "INTERRUPTED"
+    assert "still running 0.5 s after SIGTERM and was killed" in word.failure.message
+    assert word.failure.signal == signal.SIGKILL
+
+
 def test_a_newer_attempt_ends_it(start_node: Any, tmp_path: Path, wait_for: Any) -> None:
     output = tmp_path / "o"
     node = start_node.program(script(tmp_path, WAITS), output=output)

@@ -129,6 +129,20 @@ def test_the_file_is_looked_at_now_and_then_and_at_the_end(tmp_path: Path) -> No
     assert load(Progress, (tmp_path / PROGRESS_FILE).read_text()).done == 2
 
 
+def test_at_the_end_all_of_a_long_file_is_read(tmp_path: Path) -> None:
+    follower = Follower(tmp_path)
+    follower.say({"step": 1}, *["x" * 1000] * (2 * MAX_BYTES // 1000), {"step": 2})
+    assert follower.look(1.0).done == 1
+    follower.lines.look(1.1, last=True)
+    assert load(Progress, (tmp_path / PROGRESS_FILE).read_text()).done == 2
+
+
+def test_a_line_ends_at_a_line_break_and_nowhere_else(tmp_path: Path) -> None:
+    follower = Follower(tmp_path)
+    follower.say('{"step": 1, "note": "a\u2028b\x85c"}')
+    assert follower.look(1.0).done == 1
+
+
 def test_without_lines_nothing_is_told(tmp_path: Path) -> None:
     Lines(NodeEnvironment(job_uid="j", attempt=1, node_dir=str(tmp_path))).look(1.0)
     assert not (tmp_path / PROGRESS_FILE).exists()

@@ -49,26 +49,30 @@ class Lines:
         if now < self._next and not last:
             return
         self._next = now + LOOK_SECONDS
-        changed = False
-        for line in self._lines():
-            self._progress = self._after(line, now)
-            changed = True
-        if changed:
+        before = self._progress
+        while block := self._block():
+            for text in block.decode("utf-8", "replace").split("\n"):
+                line = read_line(text)
+                if line is not None:
+                    self._progress = self._after(line, now)
+            if not last:
+                break
+        if self._progress is not before:
             self._told_at = now
             self._reports.progress(self._progress)
 
-    def _lines(self) -> list[Line]:
-        """Whole lines behind those that were read; one of MAX_BYTES or more is skipped."""
+    def _block(self) -> bytes:
+        """Whole lines behind those that were read; one of MAX_BYTES or more comes in parts, which
+        are no lines of ours."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read)
                 block = file.read(MAX_BYTES)
         except OSError:
-            return []
+            return b""
         end = block.rfind(b"\n") + 1 or (len(block) if len(block) == MAX_BYTES else 0)
         self._read += end
-        texts = block[:end].decode("utf-8", "replace").splitlines()
-        return [line for line in map(read_line, texts) if line is not None]
+        return block[:end]
 
     def _after(self, line: Line, now: float) -> Progress:
         before = self._progress

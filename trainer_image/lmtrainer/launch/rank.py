@@ -48,6 +48,7 @@ def run_rank(stage: Stage, config_path: str, env: Mapping[str, str]) -> int:
         node = from_env(env)
         if isinstance(run, CommandConfig):
             become(run, node, env)
+        # Only now: a program that we become answers no question, but would die of it.
         stacks.answer(Path(node.node_dir), rank)
         stop = stop_on_signals()
         context = StageContext(

@@ -33,10 +33,6 @@ class Stack:
     frames: tuple[str, ...] = ()
 
     @property
-    def answered(self) -> bool:
-        return bool(self.frames)
-
-    @property
     def waits(self) -> bool:
         """Is it in an exchange with other ranks?"""
         return any(_WAITING.search(frame) for frame in self.frames[:MAX_FRAMES])
@@ -54,7 +50,7 @@ def answer(folder: Path, rank: int) -> None:
 
 
 def can_answer(folder: Path, rank: int) -> bool:
-    """A program of the user's own that registered nothing would die of the signal."""
+    """One that has not said so, such as a program of the user's own, would die of the signal."""
     return (folder / stack_file(rank)).exists()
 
 
