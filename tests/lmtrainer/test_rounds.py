@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass
 
 import pytest
@@ -10,11 +9,11 @@ import pytest
 from lmtrainer.dataset import rounds
 from lmtrainer.dataset.crew import Crew
 from lmtrainer.dataset.rounds import ALONE, Following, Leading, Round
+from tests.lmtrainer.notes import SECONDS, Notes
 
 ROUND = Round(
     kind="count", text="t", fingerprint="f", home="/h", tokenizer="k", numbers=(3, 5, 8, 9)
 )
-SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -23,34 +22,6 @@ class Task:
 
 
 TASKS = {number: Task(10 * number) for number in ROUND.numbers}
-
-
-class Notes:
-    """A board in the memory of one process; `here` nodes have come."""
-
-    def __init__(self, here=1):
-        self.notes, self.counts = {}, Counter()
-        self.here = here
-        self._lock = threading.Lock()
-
-    def read(self, name):
-        if name in self.counts:
-            return str(self.counts[name])
-        return self.notes.get(name)
-
-    def write(self, name, text):
-        self.notes[name] = text
-
-    def count(self, name):
-        with self._lock:
-            self.counts[name] += 1
-            return self.counts[name]
-
-    def nodes(self):
-        return self.here
-
-    def pause(self):
-        time.sleep(SECONDS)
 
 
 @pytest.fixture(autouse=True)

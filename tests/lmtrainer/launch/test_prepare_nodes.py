@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,18 +16,18 @@ from tests.lmtrainer.launch.conftest import eventually
 pytestmark = pytest.mark.slow
 
 TEXT = Path("trainer_image/lmtrainer/text/samples/jargon.txt")
-SIZE = 150_000
+SIZE, FILES = 150_000, 5
 WHO_DID = "did"
 
 # The real stage, of small parts. Nodes note that they came and what they encode; the leader begins
 # with the text when it is told to.
 PREPARES = f"""
 import pathlib, time
-from lmtrainer.dataset import build, tasks
+from lmtrainer.dataset import build, reading, tasks
 from lmtrainer.parallel.board import Board
 from lmtrainer.stages import prepare
 from lmtrainer.text import parts
-parts.SMALLEST = 15_000
+parts.SMALLEST, reading.WORTH_SHARING = 15_000, 0
 encode_, build_, read_ = tasks.encode, build.build_dataset, Board.read
 def encode(sided, vocabulary, writer, **options):
     encode_(sided, vocabulary, writer, **options)
@@ -71,7 +72,9 @@ def prepare(tmp_path, start_node):
     """Starts the nodes of an attempt at one output, of text that is cut into some ten parts."""
     text = tmp_path / "text"
     text.mkdir()
-    (text / "a.txt").write_bytes(TEXT.read_bytes()[:SIZE])
+    for number in range(FILES):
+        share = TEXT.read_bytes()[number * SIZE // FILES : (number + 1) * SIZE // FILES]
+        (text / f"{number}.txt").write_bytes(share)
 
     def start(count, *, output="out", attempt=1, pause=0.0, claims=None, **data):
         plain = {
@@ -208,8 +211,9 @@ def test_where_nothing_is_left_to_do_the_others_end_well(prepare, tmp_path):
 
 def test_a_node_that_sees_other_text_says_so(prepare, tmp_path):
     other = tmp_path / "other"
-    other.mkdir()
-    (other / "a.txt").write_bytes(TEXT.read_bytes()[: SIZE - 1])
+    shutil.copytree(tmp_path / "text", other)
+    with (other / "1.txt").open("a") as file:
+        file.write("!")
     nodes = prepare(2, claims={1: other})
     go(nodes)
     word = nodes[1].end()

@@ -4,6 +4,7 @@
     home       where the dataset lies, and who may write there
     build      makes both
     nearby     a copy on the node that trains on it
+    reading    which bytes a text has, for the name of what is made of it
     sharding   text -> shards, in parts, by many processes on many nodes
     tasks      what is done with a part
     rounds     tasks shared out among nodes

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lmtrainer.contract.machine import usable_cpus, usable_memory
 from lmtrainer.dataset import agreement
 from lmtrainer.dataset.facts import FORMAT, facts_of
 from lmtrainer.dataset.home import DATASET, TOKENIZER
+from lmtrainer.dataset.reading import read_text
 from lmtrainer.dataset.rounds import Nodes
 from lmtrainer.dataset.sharding import PARTS, build_dataset
 from lmtrainer.dataset.tasks import Layout, Work
@@ -27,7 +28,7 @@ from lmtrainer.durable import (
     verify_manifest,
 )
 from lmtrainer.faults import UserError
-from lmtrainer.text.files import TextFile, described, stamp_of
+from lmtrainer.text.files import described, stamp_of
 from lmtrainer.text.records import Reading
 from lmtrainer.text.sources import saved
 from lmtrainer.text.split import Corpus, find, pieces
@@ -85,15 +86,16 @@ def find_inputs(run: RunConfig, claims: Mapping[str, str], progress: Progress) -
     return Inputs(run, corpus, tokenizer, progress, _stamps(corpus))
 
 
-def fingerprint_of(inputs: Inputs) -> str:
+def fingerprint_of(inputs: Inputs, nodes: Nodes) -> str:
     """Of the bytes of all text and of every setting that the ids depend on. Reads all text once."""
     run, corpus = inputs.run, inputs.corpus
-    read = inputs.reading("read text")
+    processes = processes_for(inputs, nodes.on_this_machine)
+    text = read_text(corpus, nodes, processes, inputs.reading("read text"))
     return fingerprint(
         {
             "format": FORMAT,
-            "text": _described(corpus.files, read),
-            "heldOutText": _described(corpus.held_out, read),
+            "text": text[: len(corpus.files)],
+            "heldOutText": text[len(corpus.files) :],
             **_reading_described(corpus.reading),
             "share": corpus.share,
             "seed": corpus.seed if corpus.share is not None else None,
@@ -248,8 +250,5 @@ def _max_length(run: RunConfig) -> int:
 def _tokenizer_described(inputs: Inputs) -> Any:
     if inputs.tokenizer is None:
         return document(inputs.run.tokenizer.train)
-    return _described(vocab.adopted_files(inputs.tokenizer), lambda count: None)
-
-
-def _described(files: Iterable[TextFile], read: Reader) -> list[Any]:
-    return [described(file, read) for file in files]
+    adopted = vocab.adopted_files(inputs.tokenizer)
+    return [described(file, lambda count: None) for file in adopted]

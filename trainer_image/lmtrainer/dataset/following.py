@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lmtrainer.config import RunConfig
-from lmtrainer.dataset.build import find_inputs, processes_for, work_of
+from lmtrainer.dataset.build import Inputs, find_inputs, processes_for, work_of
 from lmtrainer.dataset.crew import Crew
 from lmtrainer.dataset.home import DATASET, TOKENIZER
+from lmtrainer.dataset.reading import files_of
 from lmtrainer.dataset.rounds import Following, Round
 from lmtrainer.dataset.sharding import (
     LOOK_SECONDS,
@@ -23,7 +24,15 @@ from lmtrainer.dataset.sharding import (
     part_folder,
     place_of,
 )
-from lmtrainer.dataset.tasks import Member, Task, Work, count_part, encode_task, text_sha256
+from lmtrainer.dataset.tasks import (
+    Files,
+    Member,
+    Task,
+    count_part,
+    describe_files,
+    encode_task,
+    text_sha256,
+)
 from lmtrainer.durable import MANIFEST_FILE, sha256_of
 from lmtrainer.text.parts import Part, parts
 from lmtrainer.text.split import exceptions
@@ -36,31 +45,40 @@ class OtherTextError(Exception):
 def follow(run: RunConfig, claims: Mapping[str, str], nodes: Following) -> None:
     """Take part until the leader says that all is done. OtherTextError where text or tokenizer are
     not what the leader sees."""
+    inputs: Inputs | None = None
+    hand: _Hand | None = None
     with contextlib.ExitStack() as stack:
-        hand: _Hand | None = None
         for announced in nodes.rounds():
-            if hand is None:
-                hand = stack.enter_context(_Hand(run, claims, announced, nodes))
-            hand.take_part(announced)
+            inputs = inputs or find_inputs(run, claims, lambda activity, done, total: None)
+            if announced.kind == "read":
+                _read(inputs, announced, nodes)
+            else:
+                hand = hand or stack.enter_context(_Hand(inputs, announced, nodes))
+                hand.take_part(announced)
+
+
+def _read(inputs: Inputs, announced: Round, nodes: Following) -> None:
+    pieces = files_of(inputs.corpus)
+    _check_text(pieces, announced)
+    size = min(processes_for(inputs, nodes.on_this_machine), len(pieces))
+    with Crew(None, size) as crew:
+        nodes.take_part(crew, describe_files, {n: pieces[n] for n in announced.numbers})
 
 
 class _Hand(contextlib.AbstractContextManager["_Hand"]):
-    """This node at work: text, tokenizer and crew are the same in every round."""
+    """This node at work on parts: text, tokenizer and crew are the same in every round."""
 
-    def __init__(
-        self, run: RunConfig, claims: Mapping[str, str], announced: Round, nodes: Following
-    ) -> None:
+    def __init__(self, inputs: Inputs, announced: Round, nodes: Following) -> None:
         home = Path(announced.home)
         _check_tokenizer(home / TOKENIZER, announced.tokenizer, nodes)
-        inputs = find_inputs(run, claims, lambda activity, done, total: None)
-        self._work = work_of(inputs, home, announced.fingerprint)
-        self._cut = _cut(self._work, announced)
-        self._changed = exceptions(self._work.corpus)
+        work = work_of(inputs, home, announced.fingerprint)
+        self._cut = parts(work.corpus)
+        _check_text(self._cut, announced)
+        self._changed = exceptions(work.corpus)
         self._place = place_of(home / DATASET, announced.fingerprint)
         self._nodes = nodes
         most = processes_for(inputs, nodes.on_this_machine)
-        size = crew_size(self._work.corpus, self._cut, most)
-        self._crew = Crew(Member(self._work), size)
+        self._crew = Crew(Member(work), crew_size(work.corpus, self._cut, most))
 
     def __exit__(self, fault: object, *more: object) -> None:
         self._crew.__exit__(fault, *more)
@@ -78,14 +96,12 @@ class _Hand(contextlib.AbstractContextManager["_Hand"]):
         return Task(self._cut[number], first, self._changed, part_folder(self._place, number))
 
 
-def _cut(work: Work, announced: Round) -> list[Part]:
-    cut = parts(work.corpus)
-    if text_sha256(cut) != announced.text:
+def _check_text(pieces: Sequence[Files | Part], announced: Round) -> None:
+    if text_sha256(pieces) != announced.text:
         raise OtherTextError(
             "data.train: this node sees other text than the leader; every node must mount the "
             "same volumes, and nobody may change the text meanwhile"
         )
-    return cut
 
 
 def _check_tokenizer(folder: Path, sha256: str, nodes: Following) -> None:

@@ -106,7 +106,7 @@ def prepare(
     """
     company = company or Company()
     inputs = find_inputs(run, claims, progress)
-    mark = fingerprint_of(inputs)
+    mark = fingerprint_of(inputs, company.nodes)
     before = pointer_before(output)
     if before is not None and before.fingerprint != mark:
         company.before_change()

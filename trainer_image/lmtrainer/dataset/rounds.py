@@ -24,6 +24,8 @@ LEAVE_SECONDS = 30.0
 
 M = TypeVar("M")
 T = TypeVar("T", bound=Sized)
+R = TypeVar("R")
+"""Something that is the same once it was written as JSON and read."""
 
 
 class Board(Protocol):
@@ -51,19 +53,19 @@ class Board(Protocol):
 class Round:
     """What the leader says of a round. The others find the text by themselves."""
 
-    kind: Literal["count", "encode"]
+    kind: Literal["read", "count", "encode"]
     text: str
-    """sha256 of the names and sizes of all parts: that of who sees the same text."""
-    fingerprint: str
-    """Of everything that the dataset is made from."""
-    home: str
-    """Folder of the tokenizer and the dataset."""
-    tokenizer: str
-    """sha256 of the tokenizer's manifest."""
+    """sha256 of names and sizes, piece by piece: that of who sees the same text."""
     numbers: tuple[int, ...]
-    """Of the parts."""
+    """Of the pieces: groups of files to be read, parts to be counted or encoded."""
     firsts: tuple[int, ...] = ()
     """To encode: the number of each one's first document."""
+    fingerprint: str = ""
+    """Of everything that the dataset is made from; not known before the text was read."""
+    home: str = ""
+    """Folder of the tokenizer and the dataset."""
+    tokenizer: str = ""
+    """sha256 of the tokenizer's manifest."""
 
 
 class Nodes(Protocol):
@@ -76,10 +78,10 @@ class Nodes(Protocol):
         self,
         announced: Round,
         crew: Crew[M],
-        act: Callable[[M, T, OnRead], int],
+        act: Callable[[M, T, OnRead], R],
         tasks: Mapping[int, T],
         on_read: OnRead,
-    ) -> Iterator[tuple[int, int]]:
+    ) -> Iterator[tuple[int, R]]:
         """What `act` made of each task, by number, as they get done; see `Crew.each`."""
         ...
 
@@ -93,10 +95,10 @@ class Alone:
         self,
         announced: Round,
         crew: Crew[M],
-        act: Callable[[M, T, OnRead], int],
+        act: Callable[[M, T, OnRead], R],
         tasks: Mapping[int, T],
         on_read: OnRead,
-    ) -> Iterator[tuple[int, int]]:
+    ) -> Iterator[tuple[int, R]]:
         yield from crew.each(act, tasks.items(), on_read)
 
 
@@ -115,10 +117,10 @@ class Leading:
         self,
         announced: Round,
         crew: Crew[M],
-        act: Callable[[M, T, OnRead], int],
+        act: Callable[[M, T, OnRead], R],
         tasks: Mapping[int, T],
         on_read: OnRead,
-    ) -> Iterator[tuple[int, int]]:
+    ) -> Iterator[tuple[int, R]]:
         here = self._announce(json.dumps(document(announced)))
         news = _News(self._board, here)
         left = len(tasks)
@@ -173,7 +175,7 @@ class Following:
         self._board.count("left")
 
     def take_part(
-        self, crew: Crew[M], act: Callable[[M, T, OnRead], int], tasks: Mapping[int, T]
+        self, crew: Crew[M], act: Callable[[M, T, OnRead], R], tasks: Mapping[int, T]
     ) -> None:
         """Do tasks of the round until none is left to be begun."""
         drawn = _drawn(self._board, self._here, tasks)
@@ -196,11 +198,11 @@ class _News:
         self._here = here
         self._heard = 0
         self._looked = 0.0
-        self._waiting: list[tuple[int, int]] = []
+        self._waiting: list[tuple[int, Any]] = []
 
-    def look(self) -> list[tuple[int, int]]:
+    def look(self) -> list[tuple[int, Any]]:
         """What is new, if anything is; looks seldom, for text is read in small pieces."""
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, Any]] = []
         if time.monotonic() > self._looked + PULSE_SECONDS:
             self._looked = time.monotonic()
             while text := self._board.read(f"{self._here}/told/{self._heard + 1}"):
@@ -210,7 +212,7 @@ class _News:
         self._waiting += found
         return found
 
-    def taken(self) -> list[tuple[int, int]]:
+    def taken(self) -> list[tuple[int, Any]]:
         """Everything that was heard and not taken yet."""
         found, self._waiting = self._waiting, []
         return found

@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmtrainer import vocab
 from lmtrainer.dataset.encode import encode
@@ -27,7 +28,7 @@ from lmtrainer.durable import (
 )
 from lmtrainer.text.counting import count_documents
 from lmtrainer.text.documents import Piece
-from lmtrainer.text.files import OnRead, Stretch, size_of
+from lmtrainer.text.files import OnRead, Stretch, TextFile, described, size_of
 from lmtrainer.text.parts import Part
 from lmtrainer.text.records import records
 from lmtrainer.text.split import Corpus, Split, sides_from, with_sides
@@ -80,6 +81,17 @@ class Task:
     @property
     def size(self) -> int:
         return self.part.size
+
+
+@dataclass(frozen=True)
+class Files:
+    """Whole files to be read."""
+
+    files: tuple[TextFile, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(map(size_of, self.files))
 
 
 class Member:
@@ -155,8 +167,13 @@ def encode_part(
         )
 
 
-def text_sha256(cut: Sequence[Part]) -> str:
-    """Of the names and sizes of all parts: two nodes that see the same text agree on it."""
+def describe_files(member: None, task: Files, on_read: OnRead) -> list[Any]:
+    """What the fingerprint of a dataset says of some files."""
+    return [described(file, on_read) for file in task.files]
+
+
+def text_sha256(cut: Sequence[Files | Part]) -> str:
+    """Of the names and sizes of all pieces: two nodes that see the same text agree on it."""
     plain = [
         [
             (str(file), file.begin if isinstance(file, Stretch) else 0, size_of(file))

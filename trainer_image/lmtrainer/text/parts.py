@@ -50,13 +50,22 @@ class Part:
 
 def parts(corpus: Corpus, size: int | None = None) -> list[Part]:
     """Cut a corpus into parts of about `size` bytes, in its order."""
-    wanted = size or min(max(corpus.bytes // MOST, SMALLEST), LARGEST)
+    wanted = size or _wanted(corpus)
     found = [
         (group, held_out, source)
         for files, held_out, source in _sources(corpus)
         for group in _grouped(_pieces(files, corpus.reading, wanted), wanted)
     ]
     return [Part(number, *part) for number, part in enumerate(found)]
+
+
+def groups(corpus: Corpus) -> list[tuple[TextFile, ...]]:
+    """All files in their order, whole, in groups of about the size of a part."""
+    return list(_grouped(corpus.all_files, _wanted(corpus)))
+
+
+def _wanted(corpus: Corpus) -> int:
+    return min(max(corpus.bytes // MOST, SMALLEST), LARGEST)
 
 
 def worth(corpus: Corpus) -> int:
