@@ -168,6 +168,7 @@ EVERY_FIELD = changed(
         "spec.divergence": {"maxRollbacks": 2, "spikeDeviations": 8},
         "spec.checkpoint": {"everySteps": 100, "keep": 3, "resume": "auto"},
         "spec.output.tensorboard": False,
+        "spec.output.copyTo": "s3://results/good",
         "spec.startup": {"timeoutSeconds": 60},
         "spec.failurePolicy": {"maxRestarts": 0},
         "spec.terminationGracePeriodSeconds": 60,

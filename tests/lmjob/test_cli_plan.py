@@ -61,6 +61,12 @@ def test_epochs_threads_precision_and_claims_are_shown(show):
     assert rows["claims"] == ["corpus (read), results (written), scratch (written)"]
 
 
+def test_where_results_are_copied_to_is_shown(show):
+    assert "copied to" not in show({})
+    rows = show({"spec.output.copyTo": "s3://results/good"})
+    assert rows["copied to"] == ["s3://results/good"]
+
+
 def test_the_memory_of_a_process_is_estimated_for_each_phase(show):
     rows = show({"spec.model.preset": "base"})
     assert rows["model"] == ["bert, 109,514,298 parameters, objective mlm"]

@@ -88,6 +88,10 @@ def test_without_command_the_fields_of_a_training_are_missing_as_before() -> Non
         ({"spec.pods.command": ["x"]}, "spec.pods.command: cannot be set; every pod runs the"),
         ({"spec.pods.env": [{"name": "LMJOB_OUTPUT", "value": "/"}]}, "spec.pods.env[0].name"),
         ({"spec.output.to": "pvc://results"}, "spec.output.to: is the whole claim"),
+        (
+            {"spec.output.copyTo": "s3://results/mine"},
+            "spec.output.copyTo: copies no results of a program of your own (got ",
+        ),
         ({"spec.processesPerNode": 3}, "spec.processesPerNode: is more than the 2 GPUs"),
     ],
 )

@@ -92,6 +92,8 @@ def _head(plan: JobPlan, phases: Sequence[PhaseOutline]) -> Iterator[Sequence[st
     yield "image", plan.image or "the operator's default"
     yield from _work(plan, phases)
     yield "output", plan.run.output.to
+    if plan.run.output.copy_to:
+        yield "copied to", plan.run.output.copy_to
     yield "claims", ", ".join(claims) or "none"
 
 

@@ -26,6 +26,8 @@ def result_lines(output: Path, run: Work) -> Iterator[str]:
         yield f"loss curve       {_near(curve)}"
     model = output / str(found.get("model", MODEL_FOLDER))
     yield f"model            {_near(model)}"
+    if run.output.copy_to is not None and run.checkpoint.resume != "never":
+        yield f"copied to        {run.output.copy_to}"
     yield "load it with"
     yield from (f"  {line}" for line in loading_lines(run, _near(model)))
 

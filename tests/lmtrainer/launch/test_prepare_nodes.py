@@ -26,6 +26,7 @@ import pathlib, time
 from lmtrainer.dataset import build, reading, tasks
 from lmtrainer.parallel.board import Board
 from lmtrainer.stages import prepare
+from lmtrainer.stages.bytes import Bytes
 from lmtrainer.text import parts
 parts.SMALLEST, reading.WORTH_SHARING = 15_000, 0
 encode_, build_, read_ = tasks.encode, build.build_dataset, Board.read
@@ -62,7 +63,7 @@ tasks.encode, build.build_dataset, Board.read = encode, waits, read
 def run(context):
     global folder
     folder = pathlib.Path(context.node.node_dir)
-    prepare.tell = lambda: prepare._Progress(context)("wait", 0, None)
+    prepare.tell = lambda: Bytes(context)("wait", 0, None)
     prepare.run(context)
 """
 

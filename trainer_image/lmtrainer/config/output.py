@@ -8,7 +8,10 @@ from typing import Literal
 
 from lmtrainer.config.mistakes import Mistake
 from lmtrainer.config.schema import required, setting
-from lmtrainer.config.sources import location_mistakes
+from lmtrainer.config.sources import SCHEMES, location_mistakes
+
+_PREFIX = rf"s3://{SCHEMES['s3'].authority}(/[A-Za-z0-9_=-][A-Za-z0-9_.=-]*)+"
+"""Letters that every store and every tool takes in the name of an object."""
 
 Resume = Literal["auto", "never", "required"]
 
@@ -38,6 +41,13 @@ class OutputConfig:
     """Where the results go."""
 
     to: str = required("folder of the results, such as pvc://results/my-model")
+    copy_to: str | None = setting(
+        None,
+        "where in a store the results are copied to at the end",
+        pattern=rf"(?=.{{1,900}}\Z){_PREFIX}",
+        pattern_help="is not s3://BUCKET/FOLDER, of letters, digits, '-', '_', '.' and '='",
+        way_out="such as s3://results/my-model",
+    )
     tensorboard: bool = setting(True, "write TensorBoard event files, too")
 
     def mistakes(self) -> Iterator[Mistake]:

@@ -32,7 +32,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
             r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?",
             True,
         ),
-        "s3": Scheme("s3://BUCKET/KEY, read only", r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", False),
+        "s3": Scheme("s3://BUCKET/KEY, in a store", r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", False),
         "hf": Scheme(
             "hf://OWNER/MODEL or hf://datasets/OWNER/NAME/FILES, read only",
             r"[A-Za-z0-9][-A-Za-z0-9_.]{0,95}",
@@ -109,7 +109,7 @@ def location_mistakes(
 def _writing_fault(place: Location) -> tuple[str, str]:
     """Why nothing can be written there, and the way out; "" if it can."""
     if not SCHEMES[place.scheme].writable:
-        return "cannot be written to", "give a pvc:// folder"
+        return "cannot be written to", "give a pvc:// folder; output.copyTo copies results to s3://"
     if re.search(r"[*?\[]", place.path):
         return "must be one folder, not a pattern", "remove * ? ["
     if place.scheme == "pvc" and posixpath.normpath(place.path) == ".":

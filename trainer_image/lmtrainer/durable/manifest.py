@@ -47,14 +47,18 @@ def write_manifest(
     """Seal a folder: write its manifest durably. Without `files` every file in it is read and
     measured. Returns the sha256 of the manifest as written, for a completion record."""
     known = measured(folder) if files is None else files
+    return replace(folder / MANIFEST_FILE, manifest_text(known, **facts)).sha256
+
+
+def manifest_text(files: Mapping[str, FileFact], /, **facts: Any) -> str:
+    """A manifest as it is written; equal arguments give equal texts."""
     plain = {
         "version": VERSION,
-        "files": {name: document(known[name]) for name in sorted(known)},
+        "files": {name: document(files[name]) for name in sorted(files)},
         "facts": {camel(name): document(value) for name, value in facts.items()},
     }
     plain["sha256"] = fingerprint(plain)
-    text = json.dumps(plain, indent=1, ensure_ascii=True, allow_nan=False)
-    return replace(folder / MANIFEST_FILE, text).sha256
+    return json.dumps(plain, indent=1, ensure_ascii=True, allow_nan=False)
 
 
 def measured(folder: Path) -> dict[str, FileFact]:

@@ -16,6 +16,7 @@ TRAIN_FILE = "train_results.json"
 EVAL_FILE = "eval_results.json"
 ALL_FILE = "all_results.json"
 TEXT_FILE = "eval_results_lm.txt"
+FILES = (TRAIN_FILE, EVAL_FILE, ALL_FILE, TEXT_FILE)
 
 
 def write(output: Path, totals: Totals, metrics: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@
     lock       the file lock below a claim
     records    proofs that a stage is done
     metrics    metrics.jsonl
+    copy       the same results in a store
 
 Called by the stages, before they write anything. What may not live here: tensors, text, data.
 """

@@ -33,8 +33,16 @@ MAX_DIFFERENCES = 20
 
 _HARMLESS = frozenset({LOCK_FILE, "lost+found"})
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_CHOOSE = "choose another output.to"
-WAYS_OUT = f"{_CHOOSE}, or set checkpoint.resume to never to start afresh beside it"
+_FIELD = "output.to"
+
+
+def ways_out(field: str) -> str:
+    """What a user may do about a place that holds another run."""
+    return f"choose another {field}, or set checkpoint.resume to never to start afresh beside it"
+
+
+_CHOOSE = f"choose another {_FIELD}"
+WAYS_OUT = ways_out(_FIELD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +74,11 @@ def identity_of(run: Work, job_uid: str, attempt: int) -> RunIdentity:
 
 
 def write_identity(folder: Path, record: RunIdentity) -> None:
-    replace(folder / RUN_FILE, json.dumps(document(record), indent=1, allow_nan=False) + "\n")
+    replace(folder / RUN_FILE, identity_text(record))
+
+
+def identity_text(record: RunIdentity) -> str:
+    return json.dumps(document(record), indent=1, allow_nan=False) + "\n"
 
 
 def write_configuration(folder: Path, run: Work) -> None:
@@ -80,19 +92,27 @@ def read_identity(folder: Path) -> RunIdentity | None:
     without it could mix two runs."""
     path = folder / RUN_FILE
     try:
-        found = parse(RunIdentity, known_part(RunIdentity, json.loads(read_small(path))))
+        return parse_identity(read_small(path), path, _FIELD)
     except FileNotFoundError:
         return None
-    except (MistakesError, ValueError, RecursionError) as fault:
-        raise UserError(f"output.to: {path} is damaged ({fault}); {_CHOOSE}") from fault
     except OSError as fault:
         if fault.errno in (errno.ELOOP, errno.EINVAL, errno.ENXIO):
-            raise UserError(f"output.to: {path} is not a plain file; {_CHOOSE}") from fault
+            raise UserError(f"{_FIELD}: {path} is not a plain file; {_CHOOSE}") from fault
         raise
+
+
+def parse_identity(content: bytes, place: object, field: str) -> RunIdentity:
+    """What a run.json says. UserError, which names the field and the place, if it cannot be
+    believed."""
+    choose = f"choose another {field}"
+    try:
+        found = parse(RunIdentity, known_part(RunIdentity, json.loads(content)))
+    except (MistakesError, ValueError, RecursionError) as fault:
+        raise UserError(f"{field}: {place} is damaged ({fault}); {choose}") from fault
     if found.version > VERSION:
-        raise UserError(f"output.to: {path} is of a newer lmtrainer; use that, or {_CHOOSE}")
+        raise UserError(f"{field}: {place} is of a newer lmtrainer; use that, or {choose}")
     if fingerprint(document(found.identity)) != found.identity_sha256:
-        raise UserError(f"output.to: {path} is damaged (its hash does not match); {_CHOOSE}")
+        raise UserError(f"{field}: {place} is damaged (its hash does not match); {choose}")
     return found
 
 
@@ -124,13 +144,13 @@ def resolve(base: Path, run: Work, job_uid: str) -> Path:
     return chosen
 
 
-def check_owner(folder: Path, found: RunIdentity, run: Work) -> None:
+def check_owner(folder: object, found: RunIdentity, run: Work, field: str = _FIELD) -> None:
     """UserError, field by field, if the folder belongs to a run of another configuration."""
     if found.config_hash != config_hash(run):
-        fields = "; ".join(_differing(found.identity, identity(run))) or "its hash"
+        differing = "; ".join(_differing(found.identity, identity(run))) or "its hash"
         raise UserError(
-            f"output.to: {folder} holds another run (job {found.job_uid}) with another "
-            f"configuration: {fields}; {WAYS_OUT}"
+            f"{field}: {folder} holds another run (job {found.job_uid}) with another "
+            f"configuration: {differing}; {ways_out(field)}"
         )
 
 

@@ -13,25 +13,26 @@ from lmtrainer.output.claim import Claim
 from lmtrainer.output.identity import RECORDS
 
 
-def record_path(folder: Path, stage: Stage) -> Path:
-    return folder / RECORDS / f"{stage}.json"
+def record_path(folder: Path, stage: Stage, part: str = "") -> Path:
+    """Of a stage, or of a part of its work."""
+    return folder / RECORDS / (f"{stage}-{part}.json" if part else f"{stage}.json")
 
 
-def write_record(mine: Claim, record: Completion) -> None:
-    """Make a record durable, as the last act of a stage: all that it names must be so already.
-    FencedError if the folder has gone to another attempt; ValueError if the record proves
-    nothing."""
+def write_record(mine: Claim, record: Completion, part: str = "") -> None:
+    """Make a record durable, as the last act of a stage, or of a part of its work: all that it
+    names must be so already. FencedError if the folder has gone to another attempt; ValueError if
+    the record proves nothing."""
     if not record.proves_success:
         raise ValueError(f"stage {record.stage} has not reached its target: {record}")
     make_folder(mine.folder / RECORDS)
     mine.fence()
-    replace(record_path(mine.folder, record.stage), dump(record) + "\n")
+    replace(record_path(mine.folder, record.stage, part), dump(record) + "\n")
 
 
-def read_record(folder: Path, stage: Stage) -> Completion | None:
+def read_record(folder: Path, stage: Stage, part: str = "") -> Completion | None:
     """The record of a stage as it lies there; None if there is none, or none that can be read."""
     try:
-        found = load(Completion, read_small(record_path(folder, stage)).decode())
+        found = load(Completion, read_small(record_path(folder, stage, part)).decode())
     except (OSError, ValueError, RecursionError):
         return None
     return found if found.stage == stage else None
@@ -44,6 +45,7 @@ def verified_record(
     config_hash: str,
     manifest: Path,
     check: Callable[[Path], object],
+    part: str = "",
 ) -> Completion | None:
     """The record of a stage that is really done, whichever job did it; None if it must be done
     (again).
@@ -53,7 +55,7 @@ def verified_record(
     given the folder it lies in, and raises DamagedError, ValueError or OSError if something is not
     as it was: `durable.verify_manifest`, or a check of the stage's own.
     """
-    record = read_record(folder, stage)
+    record = read_record(folder, stage, part)
     if record is None or not record.proves_success or record.config_hash != config_hash:
         return None
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lmtrainer.config import config_hash, document
 from lmtrainer.contract.output import EVALUATION_FILE, MODEL_FOLDER, PICTURE_FILE
-from lmtrainer.contract.reports import Progress
+from lmtrainer.contract.reports import Completion, Progress
 from lmtrainer.dataset import EvaluationRows, Prepared, open_prepared
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.durable import MANIFEST_FILE, read_small, sha256_of, verify_manifest
@@ -24,7 +24,11 @@ from lmtrainer.models import build
 from lmtrainer.output import Claim, read_metrics, verified_record
 from lmtrainer.parallel.world import World, join, leave
 from lmtrainer.stage import StageContext
-from lmtrainer.stages.ends import claim_output, leave_record
+from lmtrainer.stages.copying import copy_results
+from lmtrainer.stages.ends import claim_output, leave_note, leave_record
+
+MEASURED = "measured"
+"""The part of the work that is done before results are copied."""
 
 
 def run(context: StageContext) -> None:
@@ -32,20 +36,28 @@ def run(context: StageContext) -> None:
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(claim_output(context))
         verify_manifest(held.folder / MODEL_FOLDER)
-        record = verified_record(
-            held.folder,
-            "evaluate",
-            config_hash=config_hash(context.run),
-            manifest=held.folder / EVALUATION_FILE,
-            check=lambda folder: _check(folder, _facts(context, held)),
-        )
+        record = _found(context, held) or _found(context, held, MEASURED)
         if record is None:
             world = join(context)
             stack.callback(leave, world)
             sha256 = _evaluate(context, held, world)
+            if context.run.output.copy_to is not None:
+                leave_note(context, held, sha256, MEASURED)
         else:
             sha256 = record.manifest_sha256
+        copy_results(context, held)
         leave_record(context, held, sha256)
+
+
+def _found(context: StageContext, held: Claim, part: str = "") -> Completion | None:
+    return verified_record(
+        held.folder,
+        "evaluate",
+        config_hash=config_hash(context.run),
+        manifest=held.folder / EVALUATION_FILE,
+        check=lambda folder: _check(folder, _facts(context, held)),
+        part=part,
+    )
 
 
 def _facts(context: StageContext, held: Claim) -> dict[str, Any]:

@@ -8,20 +8,16 @@ off its hands.
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 
 from lmtrainer.contract.environment import is_loopback
 from lmtrainer.contract.output import CHECKPOINTS, MODEL_FOLDER
-from lmtrainer.contract.reports import Progress
 from lmtrainer.dataset import ALONE, Company, Following, Leading, follow, prepare
 from lmtrainer.faults import InterruptedRunError, UserError
 from lmtrainer.output.identity import WAYS_OUT
 from lmtrainer.stage import StageContext
-from lmtrainer.stages.ends import claim_output, leave_record
-
-REPORT_SECONDS = 0.2
-"""Between two progress documents."""
+from lmtrainer.stages.bytes import Bytes
+from lmtrainer.stages.ends import claim_output, leave_record, reserve_copy
 
 
 def run(context: StageContext) -> None:
@@ -42,11 +38,13 @@ def run(context: StageContext) -> None:
 
 def _lead(context: StageContext, others: Leading | None) -> None:
     with claim_output(context) as held:
+        # Days of training must not end before a bucket that is not there.
+        reserve_copy(context)
         prepared = prepare(
             context.run,
             held.folder,
             context.node.claims,
-            _Progress(context),
+            Bytes(context),
             Company(
                 nodes=others or ALONE,
                 tell=lambda line: print(line, flush=True),
@@ -66,33 +64,4 @@ def _refuse_if_trained(output: Path) -> None:
         raise UserError(
             "data: the text or the tokenizer has changed since "
             f"{output} was trained on it; change it back, {WAYS_OUT}"
-        )
-
-
-class _Progress:
-    """Called often with (activity, bytes done, bytes in all); tells seldom. InterruptedRunError
-    once the stage is asked to end: what is done of it is kept."""
-
-    def __init__(self, context: StageContext) -> None:
-        self._context = context
-        self._last = 0.0
-        self._activity = ""
-
-    def __call__(self, activity: str, done: int, total: int | None) -> None:
-        if self._context.stop.requested:
-            raise InterruptedRunError(f"asked to end; the next attempt goes on to {activity}")
-        now = time.monotonic()
-        if activity == self._activity and now - self._last < REPORT_SECONDS and done != total:
-            return
-        self._last, self._activity = now, activity
-        self._context.reports.progress(
-            Progress(
-                job_uid=self._context.node.job_uid,
-                attempt=self._context.node.attempt,
-                stage="prepare",
-                activity=activity,
-                unit="bytes",
-                done=done,
-                total=total,
-            )
         )

@@ -1,8 +1,6 @@
 """Files in an object store, read as they are needed: `s3://BUCKET/KEY`.
 
-Called by `text.sources` and `text.files`. The one user of fsspec; s3fs comes with the extra `s3`.
-Credentials, region and endpoint are those of the usual environment (AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL, or the role of the pod).
+Called by `text.sources` and `text.files`; `lmtrainer.s3` says how a store is reached.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from lmtrainer.faults import UserError
+from lmtrainer.s3 import file_system
 from lmtrainer.text.copies import kept
 from lmtrainer.text.patterns import is_pattern
 
@@ -109,17 +108,3 @@ def remote_file(url: str, facts: dict[str, Any]) -> RemoteFile:
     size = int(facts["size"])
     version = facts.get("ETag") or facts.get("LastModified") or size
     return RemoteFile(url, size, str(version).strip('"'))
-
-
-def file_system(url: str) -> Any:
-    """How to reach a store; UserError where the extra is not installed."""
-    scheme = url.partition("://")[0]
-    try:
-        import fsspec
-
-        return fsspec.filesystem(scheme)
-    except ImportError as fault:
-        raise UserError(
-            f"{url}: {scheme}:// needs the extra {scheme} of the trainer ({fault}); "
-            f'install it with pip install "lmtrainer[{scheme}]"'
-        ) from None

@@ -1,0 +1,35 @@
+"""A process that copies an output folder to a store: `copy_results.py FOLDER URL`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lmtrainer.config import RunConfig, parse
+from lmtrainer.output import claim
+from lmtrainer.output.copy import Copied, copy, reserve
+
+NAMES = ("model", "evaluation.json", "loss.png")
+JOB = "job-a"
+
+
+def run_of(folder: Path, url: str, seed: int = 1) -> RunConfig:
+    plain = {
+        "seed": seed,
+        "data": {"train": ["text.txt"]},
+        "model": {"type": "bert"},
+        "phases": [{"name": "main", "steps": 1}],
+        "output": {"to": str(folder), "copyTo": url},
+    }
+    return parse(RunConfig, plain)
+
+
+def copied(folder: Path, url: str) -> Copied:
+    run = run_of(folder, url)
+    with claim(folder, run, JOB, 1) as mine:
+        prefix = reserve(url, run, JOB, 1)
+        return copy(mine, NAMES, prefix, run, tell=lambda done, total: None)
+
+
+if __name__ == "__main__":
+    print(copied(Path(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,148 @@
+"""The objects below one prefix of a bucket: listed, read, written, proven."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lmtrainer.config.sources import parse_location
+from lmtrainer.durable import FileFact
+from lmtrainer.s3.asking import ask, is_missing
+from lmtrainer.s3.reach import file_system
+
+PART = 8 << 20
+"""Bytes of a part of a large object, and of a block that is read back."""
+
+AT_ONCE = 4
+"""Parts that are on their way, and in memory, at the same time."""
+
+MAX_PARTS = 9_000
+"""Of one object; S3 takes 10,000."""
+
+SHA256 = "sha256"
+"""Name of the fact that each object of ours carries in its metadata."""
+
+Tell = Callable[[int], None]
+"""Called with how many bytes of a file are done so far; may raise to give up."""
+
+T = TypeVar("T")
+
+
+class Folder:
+    """A prefix of a bucket. `field` is that of the specification, for messages."""
+
+    def __init__(self, url: str, field: str) -> None:
+        place = parse_location(url)
+        self.url, self.field = str(place), field
+        self._bucket, self._prefix = place.authority, f"{place.path}/"
+        self._system = file_system(url, field)
+
+    def names(self) -> dict[str, int]:
+        """Every object and its size in bytes."""
+        return {
+            found["Key"].removeprefix(self._prefix): found["Size"]
+            for page in self._pages()
+            for found in page.get("Contents", ())
+        }
+
+    def first(self) -> str | None:
+        """The name of some object, if there is one."""
+        answer = self._call("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
+        found = answer.get("Contents")
+        return found[0]["Key"].removeprefix(self._prefix) if found else None
+
+    def read(self, name: str) -> bytes | None:
+        """A small object; None if there is none."""
+        return self._known(lambda: bytes(self._system.cat_file(self._path(name))))
+
+    def write(self, name: str, content: bytes) -> None:
+        """A small object, in the place of the one that had its name."""
+        kind = "application/json"
+        self._call("put_object", Key=self._key(name), Body=content, ContentType=kind)
+
+    def remove(self, name: str) -> None:
+        """Remove an object, if it is there."""
+        self._call("delete_object", Key=self._key(name))
+
+    def fact(self, name: str) -> FileFact | None:
+        """What an object says of itself; None if there is none, or none of ours."""
+        answer = self._known(lambda: self._raw("head_object", Key=self._key(name)))
+        sha256 = (answer or {}).get("Metadata", {}).get(SHA256)
+        return FileFact(size=answer["ContentLength"], sha256=sha256) if answer and sha256 else None
+
+    def upload(self, path: Path, name: str, fact: FileFact, tell: Tell) -> None:
+        """Send a file, which appears whole or not at all."""
+        from fsspec.callbacks import Callback
+
+        part = max(PART, -(-fact.size // MAX_PARTS))
+
+        def send() -> None:
+            sent = Callback(hooks={"bytes": lambda size, value, **_: tell(value)})
+            options = {"chunksize": part, "max_concurrency": AT_ONCE, "Metadata": metadata}
+            self._system.put_file(str(path), self._path(name), callback=sent, **options)
+
+        metadata = {SHA256: fact.sha256}
+        self._ask(send)
+
+    def measure(self, name: str, tell: Tell) -> FileFact:
+        """Size and sha256 of an object, read from end to end."""
+
+        def read() -> FileFact:
+            digest, size = hashlib.sha256(), 0
+            self._system.invalidate_cache()
+            options = {"block_size": PART, "cache_type": "readahead"}
+            with self._system.open(self._path(name), "rb", **options) as source:
+                while block := source.read(PART):
+                    digest.update(block)
+                    size += len(block)
+                    tell(size)
+            return FileFact(size=size, sha256=digest.hexdigest())
+
+        return self._ask(read)
+
+    def abandon_uploads(self) -> None:
+        """Give up what a dead writer left half sent: no listing shows it, but it is paid for. Not
+        everybody may, and then it stays."""
+        try:
+            answer = self._raw("list_multipart_uploads", Prefix=self._prefix)
+            for found in answer.get("Uploads", ()):
+                self._raw("abort_multipart_upload", Key=found["Key"], UploadId=found["UploadId"])
+        except OSError as fault:
+            print(f"{self.url}: unfinished uploads are left there: {fault}", flush=True)
+
+    def _pages(self) -> Iterator[Any]:
+        more: dict[str, str] = {}
+        while True:
+            page = self._call("list_objects_v2", Prefix=self._prefix, **more)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _known(self, act: Callable[[], T]) -> T | None:
+        def tried() -> T | None:
+            try:
+                return act()
+            except OSError as fault:
+                if is_missing(fault):
+                    return None
+                raise
+
+        return self._ask(tried)
+
+    def _call(self, method: str, **options: Any) -> Any:
+        return self._ask(lambda: self._raw(method, **options))
+
+    def _raw(self, method: str, **options: Any) -> Any:
+        return self._system.call_s3(method, Bucket=self._bucket, **options)
+
+    def _ask(self, act: Callable[[], T]) -> T:
+        return ask(act, self.field, self.url)
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}{name}"
+
+    def _path(self, name: str) -> str:
+        return f"{self._bucket}/{self._key(name)}"
