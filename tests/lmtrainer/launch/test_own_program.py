@@ -166,6 +166,34 @@ def test_a_newer_attempt_ends_it(start_node: Any, tmp_path: Path, wait_for: Any)
     assert not start_node.pids()
 
 
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_node_that_cannot_tell_of_its_end_is_not_done(
+    start_node: Any, tmp_path: Path, wait_for: Any, way: signal.Signals
+) -> None:
+    """The leader's machine is gone, or its network: it would wait for that word for ever."""
+    program = script(
+        tmp_path,
+        """
+        import os, time
+        place = os.path.join(os.environ["LMJOB_OUTPUT"], os.environ["RANK"])
+        open(place, "w").write("x")
+        while os.environ["RANK"] == "0" or not os.path.exists(place + ".leave"):
+            time.sleep(0.01)
+        """,
+    )
+    shared = {"output": tmp_path / "o", "nnodes": 2, "rendezvous_seconds": 6.0}
+    master = start_node.program(program, **shared)
+    master.get("/healthz")
+    port = master.announcement.master_port
+    worker = start_node.program(program, **shared, node_rank=1, master_port=port)
+    wait_for(lambda: (tmp_path / "o/1").exists())
+    os.kill(master.process.pid, way)
+    (tmp_path / "o/1.leave").touch()
+    word = worker.end()
+    assert word.exit_type == "RENDEZVOUS_FAILED"
+    assert not (tmp_path / "o/records/train.json").exists()
+
+
 def test_nothing_starts_in_a_folder_of_another_run(start_node: Any, tmp_path: Path) -> None:
     output = tmp_path / "o"
     output.mkdir()

@@ -8,6 +8,7 @@ hands with the store, so that readiness is a fact at most a second old and costs
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -53,8 +54,8 @@ class Membership:
             self._port = port_of(self._listener)
             if not is_loopback(node.master_addr):
                 self._host = "127.0.0.1"  # the master's own name may not resolve yet
-        self._deadline = float("inf")
-        self._answered_at = float("-inf")
+        self._deadline = math.inf
+        self._answered_at = -math.inf
         self._error: BaseException | None = None
         self._served: Store | None = None
         """Served for as long as this object lives."""
@@ -69,8 +70,8 @@ class Membership:
 
     @property
     def fault(self) -> BaseException | None:
-        """Why this node is not a member and will not be."""
-        if self.joined:
+        """Why this node is not a member and will not be, or why it cannot tell of its end."""
+        if self.joined and (self._concluded or not self._wake.is_set()):
             return None
         if self._error is None and time.monotonic() > self._deadline:
             return RendezvousError(
@@ -96,9 +97,13 @@ class Membership:
 
     def conclude(self) -> bool:
         """Tell the group that all ranks of this node ended well. True once it knows; on the leader,
-        once all other nodes have said so, too."""
-        self._wake.set()
-        return self._concluded or self._error is not None
+        once all other nodes have said so, too. One that cannot tell has a `fault`: the leader would
+        wait for its word for ever."""
+        if not self._wake.is_set():
+            patience = math.inf if self._node.is_master else self._node.rendezvous_seconds
+            self._deadline = time.monotonic() + patience
+            self._wake.set()
+        return self._concluded
 
     def _run(self) -> None:
         try:
