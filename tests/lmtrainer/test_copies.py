@@ -28,6 +28,23 @@ def test_a_copy_is_made_once_for_each_version_of_its_source() -> None:
     assert (places[1] / "a").read_text() == "a"
 
 
+def test_who_waited_for_another_takes_its_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+
+    def meanwhile(file: object, how: int) -> None:
+        monkeypatch.undo()
+        monkeypatch.setenv("HOME", str(home))
+        made.append(kept("x", fill))
+
+    home = Path.home()
+    monkeypatch.setattr("fcntl.flock", meanwhile)
+
+    def never(place: Path) -> None:
+        raise AssertionError(f"{place} is made a second time")
+
+    assert kept("x", never) == made[0]
+
+
 def test_what_a_killed_process_left_is_gone_with_the_next_copy(home: Path) -> None:
     left = home / f"{LEFTOVER}0123-abcdef"
     left.mkdir(parents=True)

@@ -9,7 +9,7 @@ import pytest
 from lmtrainer.contract.reports import Position
 from lmtrainer.faults import UserError
 from lmtrainer.train.divergence import FEWEST, STEPS, WINDOW, DivergedError, Watch
-from lmtrainer.train.memory import Memory
+from lmtrainer.train.memory import Memory, Origin, TrainerState, put_back
 from lmtrainer.train.recovery import Recovery, left_out
 
 
@@ -72,3 +72,24 @@ def test_the_budget_is_for_one_place_and_is_renewed_behind_it(run_config) -> Non
 def test_batches_are_left_out_up_to_the_one_that_went_wrong() -> None:
     assert left_out(fault(7, 7), 0, 4) == 4, "steps 4 to 7: step 4 takes batch 8 now"
     assert left_out(fault(5, 5), 4, 4) == 6, "batches 4 to 9: step 4 takes batch 10"
+
+
+def test_who_goes_back_knows_how_often_and_otherwise_what_was_known_there() -> None:
+    """The checkpoint was made before the roll-back that leads to it, and does not tell of it."""
+    then = TrainerState(rollbacks=1, skipped=3, losses=(2.0, 1.5), streak=2)
+    origin = Origin(position=Position(phase_index=0, step=9), tokens_seen=70, trainer=then)
+    memory = Memory(rollbacks=4, skipped=8, tokens_seen=99, watch=Watch(losses=(9.0,)))
+    put_back(memory, origin)
+    assert (memory.rollbacks, memory.skipped, memory.tokens_seen) == (4, 3, 70)
+    assert memory.watch == Watch(losses=(2.0, 1.5), streak=2)
+    fresh = Memory()
+    put_back(fresh, origin)
+    assert fresh.rollbacks == 1
+
+
+def test_another_phase_leaves_out_nothing_and_has_losses_of_its_own() -> None:
+    memory = Memory(
+        rollbacks=2, skipped=8, tokens_seen=99, held_out=(5, 1.0), watch=Watch(streak=1)
+    )
+    memory.begin_phase()
+    assert memory == Memory(rollbacks=2, tokens_seen=99)

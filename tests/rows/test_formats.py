@@ -287,6 +287,19 @@ def test_row_037_ids_that_are_there_are_not_made_again(
         made(tmp_path / "tokens", run)
 
 
+def test_row_037_padding_is_what_the_mask_says_on_either_side(tmp_path: Path) -> None:
+    rows = [
+        {"input_ids": [0, 0, 5, 6], "attention_mask": [0, 0, 1, 1]},
+        {"input_ids": [5, 0], "attention_mask": [1, 0]},
+        {"input_ids": [0, 0], "attention_mask": [0, 0]},
+        {"input_ids": [7, 0, 8]},
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = [piece.ids for piece in records(path, Reading("line", tokenized=True))]
+    assert [ids.tolist() for ids in found if ids is not None] == [[5, 6], [5], [7, 0, 8]]
+
+
 def test_row_037_ids_without_their_tokenizer_are_refused() -> None:
     with pytest.raises(
         MistakesError, match=r"data.tokenized: needs the tokenizer that made the id"

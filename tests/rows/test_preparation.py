@@ -383,15 +383,18 @@ LINES = st.lists(
     size=st.integers(1, 40),
     rule=st.sampled_from(["line", "blankLine", "file"]),
     end=st.sampled_from(["\n", "\r\n"]),
+    block=st.integers(1, 12),
 )
 def test_row_039_parts_of_a_file_have_its_documents(
-    tmp_path: Path, lines: list[str], size: int, rule: DocumentRule, end: str
+    tmp_path: Path, lines: list[str], size: int, rule: DocumentRule, end: str, block: int
 ) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(end.join(lines).encode())
     reading = Reading(rule)
     corpus = Corpus((path, path), (path,), reading, None, 1)
-    found = parts(corpus, size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lmtrainer.text.parts.BLOCK", block)
+        found = parts(corpus, size)
     assert [part.number for part in found] == list(range(len(found)))
     assert sum(part.size for part in found) == 3 * path.stat().st_size
     for held_out, times in ((False, 2), (True, 1)):

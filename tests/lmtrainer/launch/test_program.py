@@ -99,6 +99,7 @@ def test_lines_are_summed_up(tmp_path: Path) -> None:
     follower.say({"step": 30, "loss": 3.0})
     found = follower.look(110.0)
     assert (found.done, found.total, found.loss) == (30, 110, 3.0)
+    assert found.first_step_at == 100.0
     assert found.eta_seconds == pytest.approx(80 * 10 / 20)
     follower.say({"etaSeconds": 7})
     assert follower.look(120.0).eta_seconds == 7.0
