@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 
 from tests.lmtrainer.compat.lines import LINES
 from tests.local.oldkits import TINY_BERT, Place
-from tests.rows.test_instances import instance
+from tests.rows.readymade import instance
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,5 @@
-"""A whole run in this process, in a second: the three stages on a piece of the Jargon File."""
+"""A whole run in this process, in a second: the three stages on a piece of the Jargon File, and what
+TensorBoard reads of it."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 
 from lmtrainer.config import RunConfig, parse, resolve
 from lmtrainer.contract.environment import NodeEnvironment
+from lmtrainer.evaluate import events
 from lmtrainer.progress import RankReports
 from lmtrainer.stage import StageContext, StopRequest
 from lmtrainer.stages import evaluate, prepare, train
@@ -64,3 +66,18 @@ def carry_out(folder: Path, **fields: Any) -> Path:
     for name, stage in (("prepare", prepare), ("train", train), ("evaluate", evaluate)):
         stage.run(context(folder, name, run))
     return folder / "out"
+
+
+def series(output: Path) -> dict[str, list[tuple[int, float]]]:
+    """Tag -> (step, value), as TensorBoard itself reads them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(output / events.FOLDER), size_guidance={"scalars": 0}).Reload()
+    return {
+        tag: [(event.step, event.value) for event in found.Scalars(tag)]
+        for tag in found.Tags()["scalars"]
+    }
+
+
+def no_fence() -> None:
+    return

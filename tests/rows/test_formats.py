@@ -1,19 +1,15 @@
-"""Rows 31 to 35 and 37: the forms in which text comes."""
+"""Rows 32 to 35 and 37: the forms in which text comes."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import itertools
 import json
-import shutil
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow.parquet
 import pytest
 from transformers import AutoTokenizer
 
@@ -22,44 +18,18 @@ from lmtrainer.dataset import EvaluationRows
 from lmtrainer.faults import UserError
 from lmtrainer.text.files import size_of
 from lmtrainer.text.records import Reading, records
-from lmtrainer.text.sources import expand, folder
+from lmtrainer.text.sources import expand
+from tests.rows.forms import (
+    TEXTS,
+    table,
+    write_csv,
+    write_json_lines,
+    write_json_list,
+    write_packed,
+    write_parquet,
+    write_saved,
+)
 from tests.rows.prepared import configured, ids, made, sequences
-
-TEXTS = ["one, two", 'a "word"\nand a line', "Größe 数 🙂", "last"] * 30
-
-
-def table(column: str = "text") -> datasets.Dataset:
-    return datasets.Dataset.from_dict({"id": list(range(len(TEXTS))), column: TEXTS})
-
-
-def write_json_lines(path: Path, column: str) -> None:
-    rows = ({column: text, "id": i} for i, text in enumerate(TEXTS))
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def write_json_list(path: Path, column: str) -> None:
-    path.write_text(json.dumps([{column: text, "id": 1} for text in TEXTS], indent=1))
-
-
-def write_csv(path: Path, column: str) -> None:
-    with path.open("w", newline="") as file:
-        out = csv.writer(file)
-        out.writerow([column, "id"])
-        out.writerows([text, i] for i, text in enumerate(TEXTS))
-
-
-def write_packed(path: Path, column: str) -> None:
-    write_json_lines(path, column)
-    path.write_bytes(gzip.compress(path.read_bytes()))
-
-
-def write_parquet(path: Path, column: str) -> None:
-    pyarrow.parquet.write_table(table(column).select_columns([column, "id"]).data.table, path)
-
-
-def write_saved(path: Path, column: str) -> None:
-    table(column).select_columns([column, "id"]).save_to_disk(path)
-
 
 WRITERS: dict[str, Callable[[Path, str], None]] = {
     "a.jsonl": write_json_lines,
@@ -157,65 +127,6 @@ def test_row_033_a_saved_dataset_is_trained_on_like_its_text(tmp_path: Path) -> 
     state.write_text(state.read_text() + "\n")
     made(tmp_path, configured(data=source))
     assert (tmp_path / "out" / "prepared.json").read_text() != before
-
-
-def cached(cache: Path, name: str, kind: str, files: dict[str, Path]) -> str:
-    """Lay files into a cache of the Hub as its library does: links to blobs; returns the commit."""
-    commit = "a" * 40
-    home = cache / f"{kind}s--{name.replace('/', '--')}"
-    (home / "blobs").mkdir(parents=True)
-    (home / "refs").mkdir()
-    (home / "refs" / "main").write_text(commit)
-    for number, (path, source) in enumerate(files.items()):
-        shutil.copyfile(source, home / "blobs" / str(number))
-        place = home / "snapshots" / commit / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(home / "blobs" / str(number))
-    return commit
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the Hub, without a network."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return tmp_path / "hub"
-
-
-def test_row_031_a_dataset_of_the_hub_is_read_from_the_cache_alone(
-    tmp_path: Path, cache: Path
-) -> None:
-    write_csv(tmp_path / "a.csv", "raw")
-    files = {f"{config}/train.csv": tmp_path / "a.csv" for config in ("plain", "raw")}
-    commit = cached(cache, "owner/name", "dataset", files)
-    for place in ("raw", "raw/*.csv", "raw/train.csv"):
-        for name in ("name", f"name@{commit}"):
-            (found,) = expand([f"hf://datasets/owner/{name}/{place}"], {})
-            rows = list(records(found, Reading("blankLine")))
-            assert [piece.text for piece in rows] == TEXTS
-    with pytest.raises(
-        UserError, match=r"data.train\[0\]: hf://datasets/owner names no repository"
-    ):
-        expand(["hf://datasets/owner"], {})
-    with pytest.raises(UserError, match=r"dataset owner/other is not to be had.*HF_HUB_OFFLINE"):
-        expand(["hf://datasets/owner/other/a.csv"], {})
-    with pytest.raises(UserError, match="not to be had"):
-        expand(["hf://datasets/owner/name@" + "b" * 40 + "/raw"], {})
-
-
-def test_row_031_a_tokenizer_of_the_hub_is_taken_from_the_cache(
-    tmp_path: Path, cache: Path
-) -> None:
-    source = made(tmp_path, configured(data={"documents": "line"}), "\n".join(TEXTS))
-    cached(cache, "owner/tok", "model", {path.name: path for path in source.tokenizer.iterdir()})
-    (tmp_path / "again").mkdir()
-    run = configured(data={"sequences": "lines"}, tokenizer={"from": "hf://owner/tok"})
-    again = made(tmp_path / "again", run, "\n".join(TEXTS))
-    assert ids(again.train) == ids(source.train)
-    place = folder("hf://owner/tok", {})
-    assert folder("hf://owner/tok", {}) == place
-    assert not any(path.is_symlink() for path in place.iterdir())
 
 
 def test_row_034_five_per_cent_are_held_out_and_never_trained_on(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rows 47 and 50 to 52: what is hidden from the model."""
+"""Rows 46, 47, 50 to 52 and 54: what is hidden from the model, and how much of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lmtrainer.config.masking import MaskingConfig
-from lmtrainer.dataset.masking import Stretches, mask
+from lmtrainer.dataset.masking import Stretches, capped, mask, most_predictions
 from lmtrainer.vocab import Vocabulary
 
 MASK, FIRST, PART, SIZE = 4, 5, 600, 1000
@@ -78,3 +78,34 @@ def test_row_052_special_tokens_are_never_hidden(whole_words: bool) -> None:
     stretches = Stretches(*(np.array([n]) for n in (0, LENGTH, 0)), np.array([1], dtype=np.uint64))
     targets, _ = mask(row, stretches, MaskingConfig(share=0.9, whole_words=whole_words), WORDS)
     assert not set(targets) & set(range(0, LENGTH, 7))
+
+
+@pytest.mark.parametrize("whole_words", [False, True])
+@pytest.mark.parametrize("most", [3, 20, 100])
+def test_row_046_never_more_than_the_budget_is_hidden(most: int, whole_words: bool) -> None:
+    lines = 2000
+    row = TEXT[: lines * LENGTH].copy()
+    starts = np.arange(lines) * LENGTH
+    stretches = Stretches(
+        starts, np.full(lines, LENGTH), starts, np.full(lines, 1, dtype=np.uint64)
+    )
+    masking = MaskingConfig(whole_words=whole_words, max_predictions=most)
+    targets, _ = mask(row, stretches, masking, WORDS, most_predictions(masking, LENGTH))
+    counts = np.bincount(targets // LENGTH, minlength=lines)
+    budget = min(most, max(1, round(0.15 * LENGTH)))
+    assert counts.max() <= budget
+    assert counts.mean() >= budget - (0.2 if whole_words else 0)
+
+
+def test_row_054_the_cap_is_mean_and_two_deviations_in_sixteens() -> None:
+    assert (capped(128, 0.15), capped(512, 0.15)) == (32, 96)
+    assert most_predictions(MaskingConfig(max_predictions="auto"), 128) == 32
+    assert capped(8, 0.5) == 8, "no more than there is"
+    for whole_words in (False, True):
+        masking = MaskingConfig(share=0.3, max_predictions="auto", whole_words=whole_words)
+        most = most_predictions(masking, LENGTH)
+        row, starts = TEXT[: 3000 * LENGTH].copy(), np.arange(3000) * LENGTH
+        keys = np.full(3000, 1, dtype=np.uint64)
+        stretches = Stretches(starts, np.full(3000, LENGTH), starts, keys)
+        targets, _ = mask(row, stretches, masking, WORDS, most)
+        assert np.bincount(targets // LENGTH).max() <= capped(LENGTH, 0.3)

@@ -1,4 +1,4 @@
-"""Rows 40 to 46 and 54: pairs of sentences out of documents, and how many tokens are hidden."""
+"""Rows 40 to 46: pairs of sentences out of documents."""
 
 from __future__ import annotations
 
@@ -10,80 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lmtrainer.config import MistakesError, ResolvedRun
-from lmtrainer.config.masking import MaskingConfig
-from lmtrainer.dataset import EvaluationRows, Prepared, TrainingRows, open_prepared, prepare
-from lmtrainer.dataset.batches import Batch
-from lmtrainer.dataset.masking import Stretches, capped, mask, most_predictions
+from lmtrainer.config import MistakesError
+from lmtrainer.dataset import EvaluationRows, TrainingRows, open_prepared, prepare
 from lmtrainer.dataset.store import open_sentences
 from lmtrainer.durable import MANIFEST_FILE
 from lmtrainer.faults import UserError
+from tests.rows.paired import cut, documents, paired, parts, pass_of
 from tests.rows.prepared import configured, ids, made
-from tests.rows.test_masks import LENGTH, TEXT, WORDS
-
-WORD = ("north", "south", "east", "west", "wind", "water", "fire", "earth")
-SENTENCES = [
-    " ".join(WORD[(i * j + i) % 8] + str((i + j) % 10) for j in range(2 + i % 6))
-    for i in range(700)
-]
-
-
-def documents(count: int = 100, size: int = 7) -> str:
-    """Documents of one sentence a line, with a blank line between them."""
-    return "\n\n".join("\n".join(SENTENCES[i * size : i * size + size]) for i in range(count))
-
-
-def paired(
-    folder: Path, text: str | None = None, length: int = 48, **fields: Any
-) -> tuple[Prepared, ResolvedRun]:
-    run = configured("bert", length, **{"objective": "mlm+nsp", **fields})
-    return made(folder, run, text or documents()), run
-
-
-def pass_of(prepared: Prepared, run: ResolvedRun, number: int = 0) -> list[Batch]:
-    """All pairs of one pass over the training text, a row each."""
-    sizes = [len(table) for table in prepared.pairs.values()][: run.pairs.passes]  # type: ignore[union-attr]
-    rows = TrainingRows(prepared, run, 0)
-    step = run.phases[0].global_batch_size
-    begin = sum(sizes[:number])
-    assert begin % step == 0 or number == 0
-    found = [rows.micro_batches(n, 0, 1) for n in range(begin // step, sum(sizes) // step + 1)]
-    singles = [one for row in itertools.chain(*found) for one in cut(row)]
-    return singles[: sizes[number]]
-
-
-def cut(row: Batch) -> list[Batch]:
-    """A row of each pair in a row."""
-    found = []
-    assert row.segments is not None and row.pair_labels is not None
-    ends = np.cumsum(row.lengths)
-    for number, (length, end) in enumerate(zip(row.lengths, ends, strict=True)):
-        here = slice(end - length, end)
-        mine = (row.targets >= end - length) & (row.targets < end)
-        found.append(
-            Batch(
-                tokens=row.tokens[here],
-                positions=row.positions[here],
-                lengths=(length,),
-                targets=row.targets[mine] - (end - length),
-                labels=row.labels[mine],
-                segments=row.segments[here],
-                pair_labels=row.pair_labels[number : number + 1],
-            )
-        )
-    return found
-
-
-def parts(row: Batch, prepared: Prepared) -> tuple[list[int], list[int]]:
-    """A and B as they stood in the text, after a look at what is around them."""
-    tokens = row.tokens.copy()
-    tokens[row.targets] = row.labels
-    assert row.segments is not None
-    first, second = tokens[row.segments == 0].tolist(), tokens[row.segments == 1].tolist()
-    assert first[0] == prepared.vocabulary.cls
-    assert first[-1] == second[-1] == prepared.vocabulary.sep
-    assert np.array_equal(row.positions, np.arange(len(tokens)))
-    return first[1:-1], second[:-1]
 
 
 def test_row_040_documents_end_at_blank_lines_and_sentences_at_line_ends(tmp_path: Path) -> None:
@@ -187,23 +120,6 @@ def test_row_045_each_pass_and_each_epoch_hides_other_tokens(tmp_path: Path) -> 
     assert len(masked[0] & masked[1]) < 0.2 * len(masked[0])
 
 
-@pytest.mark.parametrize("whole_words", [False, True])
-@pytest.mark.parametrize("most", [3, 20, 100])
-def test_row_046_never_more_than_the_budget_is_hidden(most: int, whole_words: bool) -> None:
-    lines = 2000
-    row = TEXT[: lines * LENGTH].copy()
-    starts = np.arange(lines) * LENGTH
-    stretches = Stretches(
-        starts, np.full(lines, LENGTH), starts, np.full(lines, 1, dtype=np.uint64)
-    )
-    masking = MaskingConfig(whole_words=whole_words, max_predictions=most)
-    targets, _ = mask(row, stretches, masking, WORDS, most_predictions(masking, LENGTH))
-    counts = np.bincount(targets // LENGTH, minlength=lines)
-    budget = min(most, max(1, round(0.15 * LENGTH)))
-    assert counts.max() <= budget
-    assert counts.mean() >= budget - (0.2 if whole_words else 0)
-
-
 def test_row_046_of_pairs_the_budget_is_that_of_both_parts(tmp_path: Path) -> None:
     prepared, run = paired(tmp_path, masking={"maxPredictions": 4})
     for row in pass_of(prepared, run):
@@ -211,20 +127,6 @@ def test_row_046_of_pairs_the_budget_is_that_of_both_parts(tmp_path: Path) -> No
         assert len(row.targets) == min(4, max(1, round(0.15 * size)))
         specials = {prepared.vocabulary.cls, prepared.vocabulary.sep}
         assert not specials & set(row.labels.tolist())
-
-
-def test_row_054_the_cap_is_mean_and_two_deviations_in_sixteens() -> None:
-    assert (capped(128, 0.15), capped(512, 0.15)) == (32, 96)
-    assert most_predictions(MaskingConfig(max_predictions="auto"), 128) == 32
-    assert capped(8, 0.5) == 8, "no more than there is"
-    for whole_words in (False, True):
-        masking = MaskingConfig(share=0.3, max_predictions="auto", whole_words=whole_words)
-        most = most_predictions(masking, LENGTH)
-        row, starts = TEXT[: 3000 * LENGTH].copy(), np.arange(3000) * LENGTH
-        keys = np.full(3000, 1, dtype=np.uint64)
-        stretches = Stretches(starts, np.full(3000, LENGTH), starts, keys)
-        targets, _ = mask(row, stretches, masking, WORDS, most)
-        assert np.bincount(targets // LENGTH).max() <= capped(LENGTH, 0.3)
 
 
 def test_held_out_pairs_are_the_same_for_any_number_of_processes(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from lmtrainer.models.objective import pair_scores, target_hidden, to_device, wo
 from lmtrainer.parallel.world import World
 from lmtrainer.stages import train
 from lmtrainer.train.engine import Engine
+from tests.rows.paired import documents
 from tests.rows.small_run import carry_out, context, run_of
-from tests.rows.test_pairs import documents
 from tests.runs import metrics
 
 CPU = torch.device("cpu")
