@@ -1,4 +1,4 @@
-"""Plans and observations that the tests of the decision core share."""
+"""Plans and observations that the tests of the decision core share, and the clock of its queue."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 
 from lmjob.core.observed import Replica
 from lmjob.core.plan.shapes import JobIdentity, JobPlan, ReplicaKey, ReplicaPlan, StagePlan
+from lmjob.kube.schedule import Schedule
 from lmtrainer.config import ResolvedRun, parse
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.contract.reports import Completion, Failure, Position, Termination
+from tests.lmjob.schedules import Clock, make
 
 UID = "0f0e0d0c-0000-4000-8000-000000000001"
 CONFIG_HASH = "c0ffee"
@@ -111,3 +113,13 @@ def replica() -> Callable[..., Replica]:
 @pytest.fixture(scope="session")
 def success() -> Callable[..., Replica]:
     return make_success
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def schedule(clock: Clock) -> Schedule:
+    return make(clock)

@@ -1,5 +1,5 @@
-"""A whole run in this process, in a second: the three stages on a piece of the Jargon File, and what
-TensorBoard reads of it."""
+"""A whole run in this process, in a second: the three stages on a piece of the Jargon File, and
+what TensorBoard reads of it."""
 
 from __future__ import annotations
 
