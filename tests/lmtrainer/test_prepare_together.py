@@ -13,6 +13,7 @@ from lmtrainer.dataset import (
     reading,
     rounds,
     sharding,
+    tasks,
 )
 from lmtrainer.durable import verify_manifest
 from lmtrainer.faults import UserError
@@ -133,8 +134,8 @@ def test_a_part_that_another_one_had_first_stays(made, monkeypatch):
     first, _ = made("out", 0)
     (place,) = removed
     before = {path: path.stat().st_ino for path in place.rglob("*.tokens")}
-    monkeypatch.setattr(sharding, "is_done", lambda work, folder: False)
-    monkeypatch.setattr(sharding, "discard", lambda folder: None)
+    monkeypatch.setattr(tasks, "is_done", lambda work, folder: False)
+    monkeypatch.setattr(tasks, "discard", lambda folder: None)
     (first.dataset / "manifest.json").unlink()
     again, announced = made("out", 0)
     assert announced == ["read", "count", "encode"]

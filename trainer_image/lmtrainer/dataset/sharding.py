@@ -25,10 +25,9 @@ from lmtrainer.dataset.tasks import (
     count_part,
     encode_part,
     encode_task,
-    is_done,
     text_sha256,
 )
-from lmtrainer.durable import MANIFEST_FILE, building, discard, make_folder, remove
+from lmtrainer.durable import MANIFEST_FILE, building, make_folder, remove
 from lmtrainer.text.files import OnRead
 from lmtrainer.text.parts import Part, parts, worth
 from lmtrainer.text.split import Corpus, exceptions
@@ -129,29 +128,20 @@ class _Leader:
             read = self._reading("count documents")
             for number, count in self._nodes.each(announced, self._crew, count_part, tasks, read):
                 counts[number] = count
-        return list(itertools.accumulate(counts, initial=0))
+        return list(itertools.accumulate(counts[:-1], initial=0))
 
     def encode(self, place: Path, firsts: list[int]) -> list[Path]:
-        """The folder of each part. What is there already stays."""
+        """The folder of each part."""
         read = self._reading("encode text")
         changed = exceptions(self._work.corpus)
-        missing = {}
-        for part in self._cut:
-            task = Task(part, firsts[part.number], changed, part_folder(place, part.number))
-            if is_done(self._work, task.folder):
-                read(part.size)
-            else:
-                discard(task.folder)
-                missing[part.number] = task
-        announced = replace(
-            self._round,
-            kind="encode",
-            numbers=tuple(missing),
-            firsts=tuple(task.first for task in missing.values()),
-        )
-        for _ in self._nodes.each(announced, self._crew, encode_task, missing, read):
+        tasks = {
+            part.number: Task(part, first, changed, part_folder(place, part.number))
+            for part, first in zip(self._cut, firsts, strict=True)
+        }
+        announced = replace(self._round, kind="encode", numbers=tuple(tasks), firsts=tuple(firsts))
+        for _ in self._nodes.each(announced, self._crew, encode_task, tasks, read):
             pass
-        folders = [part_folder(place, part.number) for part in self._cut]
+        folders = [task.folder for task in tasks.values()]
         _wait_for(folders, read)
         return folders
 

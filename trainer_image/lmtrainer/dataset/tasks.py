@@ -23,6 +23,7 @@ from lmtrainer.durable import (
     MANIFEST_FILE,
     DamagedError,
     building,
+    discard,
     sha256_of,
     verify_manifest,
 )
@@ -123,8 +124,12 @@ def count_part(member: Member, part: Part, on_read: OnRead) -> int:
 
 
 def encode_task(member: Member, task: Task, on_read: OnRead) -> int:
-    """Encode a part into its folder, whole or not at all. Another node, which was given up and
-    works on, may do the same: the first one to be done wins."""
+    """Encode a part into its folder, whole or not at all; what is there already stays. Another
+    node, which was given up and works on, may do the same: the first one to be done wins."""
+    if is_done(member.work, task.folder):
+        on_read(task.size)
+        return 0
+    discard(task.folder)
     with building(task.folder, first_wins=True) as beside:
         encode_part(member, task, on_read, beside)
     return 0
