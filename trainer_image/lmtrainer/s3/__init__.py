@@ -6,7 +6,7 @@
 
 Called by `text.remote`, which reads text, and by `output.copy`, which writes results. Credentials,
 region and endpoint are those of the usual environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL, or the role of the pod).
+AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL, or the role of the pod).
 """
 
 from lmtrainer.s3.asking import StoreError
