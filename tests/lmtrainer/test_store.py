@@ -2,13 +2,16 @@
 
 import itertools
 import os
+import resource
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmtrainer.dataset import store
 from lmtrainer.dataset.answers import open_answers
 from lmtrainer.dataset.facts import facts_of
 from lmtrainer.dataset.store import open_counts, open_sentences, open_split
@@ -123,6 +126,20 @@ def test_a_missing_or_cut_file_is_named(tmp_path, name):
     (tmp_path / name).unlink()
     with pytest.raises(DamagedError, match=f"{name} is missing"):
         opened(tmp_path)
+
+
+def test_more_files_than_a_process_may_have_open_are_asked_for(tmp_path, monkeypatch):
+    folder = tmp_path / "many"
+    write(folder, [[[n + 1]] for n in range(40)], validation=[[[7]]] * 40, shard_tokens=1)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = len(list(Path("/proc/self/fd").iterdir())) + 8
+    monkeypatch.setattr(store, "SPARE_FILES", spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, limits[1]))
+    try:
+        splits = [open_split(folder, split) for split in ("train", "validation")]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert [len(split) for split in splits] == [40, 40]
 
 
 def test_offsets_that_do_not_fit_are_found(tmp_path):

@@ -114,7 +114,7 @@ def open_split(folder: Path, split: Split) -> Tokens:
     manifest = read_manifest(folder)
     facts = facts_of(manifest)
     kind = id_type(facts.vocab_size)
-    _allow_files(2 * len(facts.shards(split)))
+    _allow_files(len(manifest.files))
     shards: list[Ids] = []
     offsets: list[NDArray[np.uint64]] = []
     for shard in facts.shards(split):
@@ -127,7 +127,8 @@ def open_split(folder: Path, split: Split) -> Tokens:
 
 
 def _allow_files(count: int) -> None:
-    """A mapped file stays open. Where so many more may be open only if asked for, ask."""
+    """A mapped file stays open, and in the end all of a dataset are. Where so many may be open only
+    if asked for, ask."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count + SPARE_FILES
     if resource.RLIM_INFINITY != soft < wanted:
