@@ -12,17 +12,18 @@ from torch import nn
 from lmtrainer.config import ResolvedRun, RunConfig, parse, resolve
 from lmtrainer.config.parallel import Strategy
 from lmtrainer.contract.environment import NodeEnvironment
+from lmtrainer.contract.reports import Position
 from lmtrainer.parallel.world import World
 from lmtrainer.progress import RankReports
 from lmtrainer.stage import StageContext
-from lmtrainer.train.session import Session
+from lmtrainer.train.session import Session, next_position
 
 
-def run_of(strategy: str) -> ResolvedRun:
+def run_of(strategy: str = "ddp", phases: tuple[str, ...] = ("main",)) -> ResolvedRun:
     plain = {
         "data": {"train": ["text.txt"]},
         "model": {"type": "bert", "preset": "tiny"},
-        "phases": [{"name": "main", "steps": 1}],
+        "phases": [{"name": name, "steps": 1} for name in phases],
         "output": {"to": "out"},
         "parallel": {"strategy": strategy},
     }
@@ -42,3 +43,16 @@ def test_the_model_of_a_process_by_itself_is_on_its_device(tmp_path: Path, strat
     prepared: Any = None
     session = Session(context, alone, prepared, lambda: nn.Linear(2, 3), None, tmp_path)
     assert {parameter.device for parameter in session.model.parameters()} == {alone.device}
+
+
+@pytest.mark.parametrize(
+    ("reached", "expected"),
+    [((0, 0), (0, 0)), ((0, 4), (0, 4)), ((0, 5), (1, 0)), ((1, 1), (1, 1)), ((1, 7), (1, 7))],
+)
+def test_behind_the_last_step_of_a_phase_the_next_one_begins(
+    reached: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    names = ("short", "long")
+    run = run_of(phases=names)
+    here, there = (Position(phase_index=i, step=n, phase=names[i]) for i, n in (reached, expected))
+    assert next_position(here, (5, 7), run) == there
