@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.local.jobs import DOCUMENTS, Attempts, Job
+from tests.local.oldkits import Place
 from tests.runs import jargon
 
 
@@ -39,3 +40,8 @@ def attempts(job):
     watch.start()
     yield watch
     watch.stop()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from tests.lmtrainer.compat.fakes import BERT
 from tests.lmtrainer.compat.lines import words_of
 from tests.runs import jargon
 
+SHORT = ("--max_steps", "2", "--save_steps", "1", "--warmup_steps", "1")
+"""A run of two steps."""
 SMALL = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
 TINY_BERT = {**BERT, **SMALL, "num_hidden_layers": 1, "vocab_size": 400}
 TINY_GPT2 = {
@@ -118,3 +121,16 @@ class Place:
 
     def copy(self, source: str, target: str) -> None:
         shutil.copytree(self.folder / source, self.folder / target)
+
+
+def loads(folder: Path, kind: Any = AutoModelForMaskedLM) -> Any:
+    """The model of a folder as its user loads it, with the tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = kind.from_pretrained(folder, local_files_only=True)
+    assert model.config.vocab_size >= len(tokenizer)
+    return model
+
+
+def wikitext(place: Place) -> None:
+    folder = "wikitext/wikitext-2-raw-v1"
+    place.text(f"{folder}/train.txt", f"{folder}/validation.txt")

@@ -1,37 +1,21 @@
-"""Every command line that the guides of the earlier kits print, run on tiny data to its result."""
+"""The command lines that the guides of the earlier kits print, run on tiny data to their results.
+Those of the kit for IPUs: test_compat_ipu.py."""
 
 from __future__ import annotations
 
 import json
 import math
 import socket
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.lmtrainer.compat.lines import LINES
-from tests.local.oldkits import TINY_BERT, Place
-from tests.rows.readymade import instance
+from tests.local.oldkits import SHORT, TINY_BERT, Place, loads, wikitext
+from tests.runs import metrics
 
 pytestmark = pytest.mark.slow
-
-SHORT = ("--max_steps", "2", "--save_steps", "1", "--warmup_steps", "1")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
-def loads(folder: Path, kind: Any = AutoModelForMaskedLM) -> Any:
-    """The model of a folder as its user loads it, with the tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = kind.from_pretrained(folder, local_files_only=True)
-    assert model.config.vocab_size >= len(tokenizer)
-    return model
 
 
 def test_the_tutorial_trains_bert_from_scratch_and_then_on(place: Place) -> None:
@@ -83,8 +67,7 @@ def test_the_thai_kit_trains_roberta(place: Place) -> None:
     place.run(LINES["thai"], *THAI, "--model_dir", str(place.folder / "start"))
     loads(place.folder / "out")
     assert list((place.folder / "logs").glob("*tfevents*"))
-    lines = (place.folder / "out/run/metrics.jsonl").read_text().splitlines()
-    steps = [json.loads(line) for line in lines]
+    steps = metrics(place.folder / "out/run")
     assert [row["step"] for row in steps if "loss" in row] == [1, 2]
 
 
@@ -130,35 +113,6 @@ def test_the_thai_kit_makes_a_vocabulary_of_words(place: Place) -> None:
     assert "ef" not in ids
     assert "is there already" in place.run(line, code=65)
     place.run(line, "--overwrite_output_file")
-
-
-def wikitext(place: Place) -> None:
-    folder = "wikitext/wikitext-2-raw-v1"
-    place.text(f"{folder}/train.txt", f"{folder}/validation.txt")
-
-
-@pytest.mark.parametrize(
-    ("line", "name", "kind", "special", "results"),
-    [
-        ("roberta", "roberta-base", "roberta", "roberta", "tmp/mlm_output"),
-        ("bert_mlm", "bert-base-uncased", "bert", "bert", "tmp/mlm_output"),
-        ("gpt2", "gpt2", "gpt2", "gpt2", "tmp/clm_gpt2"),
-        ("gpt2_medium", "gpt2-medium", "gpt2", "gpt2", "tmp/clm_gpt2_medium"),
-    ],
-)
-def test_the_ipu_kit_trains_on_wikitext(
-    place: Place, line: str, name: str, kind: str, special: str, results: str
-) -> None:
-    wikitext(place)
-    place.model(name, kind, special)
-    length = "--block_size" if kind == "gpt2" else "--max_seq_length"
-    less = (length, "32", "--gradient_accumulation_steps", "2", *SHORT)
-    place.run(LINES[line], *less)
-    causal = kind == "gpt2"
-    model = loads(place.folder / results, AutoModelForCausalLM if causal else AutoModelForMaskedLM)
-    assert not causal or model.config.activation_function == "gelu"
-    assert place.json(f"{results}/all_results.json")["perplexity"] > 1
-    assert place.json(f"{results}/compat.json")["hardware"]["replicas"] == 4
 
 
 def test_the_lightning_kit_prints_trains_measures_and_exports(place: Place) -> None:
@@ -230,62 +184,6 @@ def test_the_kit_of_pairs_trains_in_two_phases_and_measures(place: Place) -> Non
     both = place.json("temp/all_results.json")
     assert both["eval_mlm_loss"] == pytest.approx(words["eval_loss"], rel=1e-5)
     assert both["eval_loss"] == pytest.approx(both["eval_mlm_loss"] + both["eval_nsp_loss"])
-
-
-def ready_made(place: Place) -> None:
-    """The folders that the IPU kit's lines name."""
-    place.model("bert-base-uncased", "bert", "bert")
-    rows = "".join(json.dumps(instance(number)) + "\n" for number in range(24))
-    for length in (128, 512):
-        place.write(f"Graphcore/wikipedia-bert-{length}/train.jsonl", rows)
-
-
-FAMILIES = ("groupbert", "bert_base", "bert_large")
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_ipu_kit_pretrains_in_two_phases(place: Place, family: str) -> None:
-    ready_made(place)
-    place.copy("bert-base-uncased", "bert-large-uncased")
-    small = "hidden_size=16,num_attention_heads=2,intermediate_size=32,layer_norm_eps=0.001"
-    less = ["--gradient_accumulation_steps", "1", "--max_seq_length", "32", *SHORT]
-    less += ["--per_device_train_batch_size", "1"]
-    first = [*less, "--config_overrides", small] if family == "groupbert" else less
-    place.run(LINES[f"{family}_1"], *first)
-    name = f"output-pretrain-{family.replace('_', '-').replace('groupbert', 'groupbert-base')}"
-    done = place.json(f"{name}-phase1/compat.json")
-    assert done["hardware"]["replicas"] == 4
-    if family == "groupbert":
-        assert done["hardware"]["stageMap"][-1] == "stage 3: layers 8 to 11"
-    place.run(LINES[f"{family}_2"], *less)
-    rows = (place.folder / f"{name}-phase2/run/metrics.jsonl").read_text().splitlines()
-    assert [json.loads(row)["step"] for row in rows if '"loss"' in row] == [1, 2]
-    assert (place.folder / f"{name}-phase2/model.safetensors").is_file()
-
-
-@pytest.mark.parametrize("line", ["larger", "loss_scaling"])
-def test_the_ipu_kit_makes_a_model_on_the_fly_and_scales_its_loss(place: Place, line: str) -> None:
-    ready_made(place)
-    less = ["--gradient_accumulation_steps", "1", "--max_seq_length", "32", *SHORT]
-    less += ["--per_device_train_batch_size", "1"]
-    if line == "larger":
-        less += ["--config_overrides", "hidden_size=32,num_attention_heads=4,num_hidden_layers=2"]
-    place.run(LINES[line], *less)
-    results = "output-pretrain-bert-base-phase1"
-    config = place.json(f"{results}/config.json")
-    if line == "larger":
-        assert (config["hidden_size"], config["num_hidden_layers"]) == (32, 2)
-    else:
-        scale = place.json(f"{results}/run/configuration.json")["lossScale"]
-        assert scale == {"type": "histogram", "initial": 1.0}
-
-
-def test_the_ipu_kit_prepares_a_dataset_alone(place: Place) -> None:
-    place.text("raw/a.txt", "raw/b.txt")
-    place.model("bert-base-uncased", "bert", "bert")
-    line = "python prepare_dataset.py --num_workers 2 --data_dir raw --output_dataset_name made"
-    place.run(line, "--max_number_of_files", "1")
-    assert list((place.folder / "made").glob("prepared-*/dataset/manifest.json"))
 
 
 def test_a_folder_with_strangers_is_left_alone_and_a_run_goes_on(place: Place) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from lmtrainer.dataset import Prepared, prepare
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.dataset.store import Tokens
 
+TEXT = "\n\n".join(f"text number {n}\nwith {n % 7} lines more" for n in range(400))
 KINDS = {"bert": "wordpiece", "roberta": "bytebpe", "gpt2": "bytebpe"}
 
 
@@ -65,3 +69,23 @@ def again(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """Every file of a dataset but its manifest."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.name != "manifest.json"
+    }
+
+
+def counting(module: str, name: str, calls: list[int]) -> Callable[..., Any]:
+    """The function, which notes each call."""
+    function = getattr(sys.modules[module], name)
+
+    def noted(*args: Any, **options: Any) -> Any:
+        calls.append(1)
+        return function(*args, **options)
+
+    return noted

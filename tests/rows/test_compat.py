@@ -1,5 +1,5 @@
 """Rows 9, 10, 16, 26, 29, 36, 88 to 90, 93, 110, 111, 125, 126, 129, 130: what is said by the
-command lines of the earlier kits. That each of those runs: tests/local/test_compat.py."""
+command lines of the earlier kits. That each of those runs: tests/local/test_compat*.py."""
 
 from __future__ import annotations
 

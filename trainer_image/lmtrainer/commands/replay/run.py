@@ -35,7 +35,7 @@ def carry_out_run(step: RunStep, group: Group) -> int:
     folder, results = Path(run.output.to), Path(step.results)
     if group.node_rank:
         return run_stage("train", run, group, folder) if "train" in step.stages else 0
-    _make_room(step, folder, results)
+    make_room(step, folder, results)
     if step.model is not None:
         run = _apart(run, folder)
     for stage in step.stages:
@@ -48,7 +48,7 @@ def carry_out_run(step: RunStep, group: Group) -> int:
     return 0
 
 
-def _make_room(step: RunStep, folder: Path, results: Path) -> None:
+def make_room(step: RunStep, folder: Path, results: Path) -> None:
     """Begin in an empty folder, go on in that of the same run, or begin anew where that is said;
     anything else would mix two runs."""
     if step.overwrite and (folder / RUN_FILE).is_file():

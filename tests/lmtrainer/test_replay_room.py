@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lmtrainer.commands.replay.run import _make_room
+from lmtrainer.commands.replay.run import make_room
 from lmtrainer.compat.translation import RunStep
 from lmtrainer.faults import UserError
 
@@ -17,7 +17,7 @@ def step(results: Path) -> RunStep:
 
 def test_what_another_node_left_first_is_no_stranger(tmp_path: Path) -> None:
     (tmp_path / "out/run/.lmtrainer").mkdir(parents=True)
-    _make_room(step(tmp_path / "out"), tmp_path / "out/run", tmp_path / "out")
+    make_room(step(tmp_path / "out"), tmp_path / "out/run", tmp_path / "out")
 
 
 @pytest.mark.parametrize("stranger", ["notes.txt", "run/model.bin"])
@@ -25,4 +25,4 @@ def test_anything_else_is_refused_by_name(tmp_path: Path, stranger: str) -> None
     (tmp_path / "out/run").mkdir(parents=True)
     (tmp_path / "out" / stranger).write_text("mine")
     with pytest.raises(UserError, match=r"is not empty \((run|notes.txt)\)"):
-        _make_room(step(tmp_path / "out"), tmp_path / "out/run", tmp_path / "out")
+        make_room(step(tmp_path / "out"), tmp_path / "out/run", tmp_path / "out")
