@@ -1,7 +1,9 @@
-"""A process that copies an output folder to a store: `copy_results.py FOLDER URL`."""
+"""A process that copies an output folder to a store, `copy_results.py FOLDER URL`, and prints by
+how many bytes that made it grow."""
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -31,5 +33,12 @@ def copied(folder: Path, url: str) -> Copied:
         return copy(mine, NAMES, prefix, run, tell=lambda done, total: None)
 
 
+def peak() -> int:
+    """Most memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 if __name__ == "__main__":
-    print(copied(Path(sys.argv[1]), sys.argv[2]))
+    before = peak()
+    copied(Path(sys.argv[1]), sys.argv[2])
+    print(peak() - before)

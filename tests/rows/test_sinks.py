@@ -430,6 +430,18 @@ def test_who_is_asked_to_end_ends_while_results_are_copied(
     assert job.done
 
 
+@pytest.mark.slow
+def test_large_weights_never_lie_in_memory(store: Any, output: Path) -> None:
+    """The libraries and small files take some 80 MiB, four parts 32."""
+    size = 200 << 20
+    with (output / WEIGHTS).open("wb") as file:
+        file.truncate(size)
+    command = [sys.executable, copy_results.__file__, str(output), URL]
+    grown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert int(grown.split()[-1]) < 160 << 20
+    assert json.loads(body(store, MANIFEST))["files"][WEIGHTS]["size"] == size
+
+
 @pytest.mark.parametrize("url", ["s3://b/a", "s3://my-bucket/team/run_1.2/seed=3"])
 def test_where_results_may_be_copied_to(url: str) -> None:
     assert copy_results.run_of(Path("/a/b"), url).output.copy_to == url
