@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from lmtrainer.config.mistakes import Mistake, show
-from lmtrainer.config.output import CheckpointConfig, OutputConfig
+from lmtrainer.config.output import OUTPUT, CheckpointConfig, OutputConfig
+from lmtrainer.config.parallel import THREADS
 from lmtrainer.config.schema import required, setting
 from lmtrainer.config.sources import location_mistakes
 
@@ -32,21 +33,14 @@ class CommandConfig:
         max_items=256,
         way_out="such as [python, /app/train.py, --data, pvc://corpus/wiki]",
     )
-    threads_per_process: int | Literal["auto"] = setting(
-        "auto",
-        "CPU threads of one process; results are bit-equal only for the same number",
-        minimum=1,
-    )
+    threads_per_process: int | Literal["auto"] = setting("auto", **THREADS)
     hang_seconds: int | None = setting(
         None,
         "silence in $LMJOB_PROGRESS, once a line was there, that ends it; left out or 0: never",
         minimum=0,
         maximum=1_000_000,
     )
-    output: OutputConfig = required(
-        "where the results go",
-        way_out='name a folder, such as output: {to: "pvc://results/my-model"}',
-    )
+    output: OutputConfig = required(**OUTPUT)
 
     def mistakes(self) -> Iterator[Mistake]:
         program = self.command[0] if self.command else ""

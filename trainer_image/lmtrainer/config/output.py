@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lmtrainer.config.mistakes import Mistake
 from lmtrainer.config.schema import required, setting
@@ -52,3 +52,10 @@ class OutputConfig:
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from location_mistakes("to", (self.to,), writable=True)
+
+
+OUTPUT: Mapping[str, Any] = {
+    "help": "where the results go",
+    "way_out": 'name a folder, such as output: {to: "pvc://results/my-model"}',
+}
+"""The field `output` of whatever a group can be asked to do."""

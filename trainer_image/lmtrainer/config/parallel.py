@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from lmtrainer.config.schema import setting
 
@@ -18,3 +19,10 @@ class ParallelConfig:
     strategy: Strategy = setting(
         "ddp", "a process holds: ddp: all; zero1: a part of the moments; fsdp: of everything"
     )
+
+
+THREADS: Mapping[str, Any] = {
+    "help": "CPU threads of one process; results are bit-equal only for the same number",
+    "minimum": 1,
+}
+"""The field `threads_per_process` of whatever a group can be asked to do."""

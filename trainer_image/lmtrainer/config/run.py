@@ -20,9 +20,9 @@ from lmtrainer.config.mistakes import Mistake, show
 from lmtrainer.config.model import OBJECTIVES, ModelConfig, Objective
 from lmtrainer.config.objectives import objective_mistakes, pair_mistakes, sequence_mistakes
 from lmtrainer.config.optimizer import OptimizerConfig
-from lmtrainer.config.output import CheckpointConfig, OutputConfig
+from lmtrainer.config.output import OUTPUT, CheckpointConfig, OutputConfig
 from lmtrainer.config.pairs import PairsConfig
-from lmtrainer.config.parallel import ParallelConfig
+from lmtrainer.config.parallel import THREADS, ParallelConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.config.precision import LossScaleConfig, Precision
 from lmtrainer.config.schema import required, setting
@@ -44,11 +44,7 @@ class RunConfig:
         1, "least parts in which scores of the vocabulary are computed", minimum=1, maximum=1024
     )
     loss_scale: LossScaleConfig = setting(LossScaleConfig, "for gradients too small for fp16")
-    threads_per_process: int | Literal["auto"] = setting(
-        "auto",
-        "CPU threads of one process; results are bit-equal only for the same number",
-        minimum=1,
-    )
+    threads_per_process: int | Literal["auto"] = setting("auto", **THREADS)
     data: DataConfig = required(
         "the text", way_out='give the text, such as data: {train: ["pvc://corpus/wiki/*.txt"]}'
     )
@@ -77,10 +73,7 @@ class RunConfig:
     divergence: DivergenceConfig = setting(DivergenceConfig, "when the loss goes wrong")
     evaluate: EvaluateConfig = setting(EvaluateConfig, "evaluation")
     checkpoint: CheckpointConfig = setting(CheckpointConfig, "checkpoints")
-    output: OutputConfig = required(
-        "where the results go",
-        way_out='name a folder, such as output: {to: "pvc://results/my-model"}',
-    )
+    output: OutputConfig = required(**OUTPUT)
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from self._objective_mistakes()
