@@ -228,6 +228,7 @@ MEMORY = Memory(
     ),
     durable=DURABLE,
     durable_at_fault=DURABLE,
+    kept_at_fault=1 << 40,
     lost_steps=15,
     noted_at=NOW,
     started_at=NOW,

@@ -6,7 +6,7 @@ import pytest
 
 from lmjob.core.decide import Claim, Wait, decide
 from lmjob.core.fault import Fault
-from lmjob.core.memory import Memory, failing
+from lmjob.core.memory import Memory, failing, in_stage
 from lmjob.core.observed import Observed
 from lmtrainer.contract.exits import ExitType
 from lmtrainer.contract.reports import Position, Progress
@@ -44,6 +44,21 @@ def test_each_charged_fault_waits_twice_as_long_up_to_a_minute(plan_of):
     plan = plan_of(max_restarts=100)
     waits = [after(plan, memory(restarts=n)).retry_at - NOW for n in (0, 1, 2, 5, 6, 90)]
     assert waits == [1, 2, 4, 32, 60, 60]
+
+
+@pytest.mark.parametrize(("kept", "charged"), [(0, 1), (40, 1), (41, 0)])
+def test_a_fault_of_preparation_after_a_new_part_of_the_dataset_costs_nothing(
+    plan_of, kept, charged
+):
+    before = memory(stage="prepare", kept_at_fault=40)
+    progress = Progress(attempt=1, stage="prepare", kept=kept)
+    found = after(plan_of(), before, progress=progress)
+    assert (found.attempt, found.restarts) == (2, charged)
+    assert found.kept_at_fault == max(40, kept), "what lies there does not become less"
+
+
+def test_what_was_kept_of_preparation_says_nothing_of_training():
+    assert in_stage(memory(stage="prepare", kept_at_fault=40), "train", NOW).kept_at_fault == 0
 
 
 @pytest.mark.parametrize("where", ["progress", "last word", "memory"])

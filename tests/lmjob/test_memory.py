@@ -22,6 +22,7 @@ FULL = Memory(
     last_fault=Fault(reason="RankKilled", replica="worker-0", rank=1, message="x", at=3.5),
     durable=Position(phase_index=1, step=80, phase="long"),
     durable_at_fault=Position(phase_index=0, step=8, phase="short"),
+    kept_at_fault=1 << 40,
     lost_steps=17,
     finished_at=99.0,
 )

@@ -48,6 +48,8 @@ class Memory:
     """The newest durable checkpoint that was noted; never decreases."""
     durable_at_fault: Position | None = None
     """What was durable at the last fault: more than this is progress."""
+    kept_at_fault: int = 0
+    """The same of preparation, which makes no checkpoints: what was kept of it, in its units."""
     lost_steps: int = 0
     """Optimizer steps done and not durable at faults, summed up, as far as they were seen."""
     noted_at: float = 0.0
@@ -77,7 +79,7 @@ def in_group(memory: Memory, group: GroupState, now: float) -> Memory:
 def in_stage(memory: Memory, stage: Stage, now: float) -> Memory:
     """The next stage in the same attempt, behind its own gate."""
     return dataclasses.replace(
-        memory, stage=stage, group="gated", group_since=now, stage_started_at=now
+        memory, stage=stage, group="gated", group_since=now, stage_started_at=now, kept_at_fault=0
     )
 
 

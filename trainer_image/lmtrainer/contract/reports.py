@@ -85,6 +85,8 @@ class Progress:
     eta_seconds: float | None = None
     durable: Position | None = None
     """The newest verified checkpoint."""
+    kept: int = 0
+    """Of preparation: units done that no later attempt does again."""
     rollbacks: int = 0
     """How often training went wrong and was taken back to a checkpoint."""
     resumed_from: Position | None = None

@@ -37,7 +37,7 @@ random generator with a state.
 from lmtrainer.dataset.batches import Batch, EvaluationRows, TrainingRows, training_steps
 from lmtrainer.dataset.following import follow
 from lmtrainer.dataset.prepare import Company, Prepared, open_prepared, prepare
-from lmtrainer.dataset.rounds import ALONE, Following, Leading, Nodes
+from lmtrainer.dataset.rounds import ALONE, Following, Kept, Leading, Nodes
 
 __all__ = [
     "ALONE",
@@ -45,6 +45,7 @@ __all__ = [
     "Company",
     "EvaluationRows",
     "Following",
+    "Kept",
     "Leading",
     "Nodes",
     "Prepared",

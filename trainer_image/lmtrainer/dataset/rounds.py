@@ -86,6 +86,28 @@ class Nodes(Protocol):
         ...
 
 
+class Kept:
+    """Nodes, and somebody who hears how many bytes of text are encoded for good."""
+
+    def __init__(self, nodes: Nodes, hear: Callable[[int], None]) -> None:
+        self._nodes = nodes
+        self._hear = hear
+        self.on_this_machine = nodes.on_this_machine
+
+    def each(
+        self,
+        announced: Round,
+        crew: Crew[M],
+        act: Callable[[M, T, OnRead], R],
+        tasks: Mapping[int, T],
+        on_read: OnRead,
+    ) -> Iterator[tuple[int, R]]:
+        for number, found in self._nodes.each(announced, crew, act, tasks, on_read):
+            if announced.kind == "encode":
+                self._hear(tasks[number].size)
+            yield number, found
+
+
 class Alone:
     """A leader without others."""
 
@@ -129,15 +151,15 @@ class Leading:
             on_read(count + sum(tasks[number].size for number, _ in news.look()))
 
         for found in crew.each(act, _drawn(self._board, here, tasks), look):
-            yield found
-            left -= 1
+            told = [found, *news.taken()]
+            left -= len(told)
+            yield from told
         while left:
-            for found in news.taken():
-                yield found
-                left -= 1
-            if left:
-                self._board.pause()
-                look(0)
+            self._board.pause()
+            look(0)
+            told = news.taken()
+            left -= len(told)
+            yield from told
 
     def end(self) -> None:
         """Tell the others that no round comes any more, and let them go before us: they would take

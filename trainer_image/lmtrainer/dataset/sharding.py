@@ -141,6 +141,7 @@ class _Leader:
         announced = replace(self._round, kind="encode", numbers=tuple(tasks), firsts=tuple(firsts))
         for _ in self._nodes.each(announced, self._crew, encode_task, tasks, read):
             pass
+        read(0)
         folders = [task.folder for task in tasks.values()]
         _wait_for(folders, read)
         return folders

@@ -20,6 +20,11 @@ class Bytes:
         self._context = context
         self._last = 0.0
         self._activity = ""
+        self._kept = 0
+
+    def keep(self, count: int) -> None:
+        """So many bytes more need not be worked on again, whatever happens."""
+        self._kept += count
 
     def __call__(self, activity: str, done: int, total: int | None) -> None:
         if self._context.stop.requested:
@@ -37,5 +42,6 @@ class Bytes:
                 unit="bytes",
                 done=done,
                 total=total,
+                kept=self._kept,
             )
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lmtrainer.contract.environment import is_loopback
 from lmtrainer.contract.output import CHECKPOINTS, MODEL_FOLDER
-from lmtrainer.dataset import ALONE, Company, Following, Leading, follow, prepare
+from lmtrainer.dataset import ALONE, Company, Following, Kept, Leading, follow, prepare
 from lmtrainer.faults import InterruptedRunError, UserError
 from lmtrainer.output.identity import WAYS_OUT
 from lmtrainer.stage import StageContext
@@ -37,6 +37,7 @@ def run(context: StageContext) -> None:
 
 
 def _lead(context: StageContext, others: Leading | None) -> None:
+    progress = Bytes(context)
     with claim_output(context) as held:
         # Days of training must not end before a bucket that is not there.
         reserve_copy(context)
@@ -44,9 +45,9 @@ def _lead(context: StageContext, others: Leading | None) -> None:
             context.run,
             held.folder,
             context.node.claims,
-            Bytes(context),
+            progress,
             Company(
-                nodes=others or ALONE,
+                nodes=Kept(others or ALONE, progress.keep),
                 tell=lambda line: print(line, flush=True),
                 before_change=lambda: _refuse_if_trained(held.folder),
             ),

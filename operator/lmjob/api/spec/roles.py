@@ -65,5 +65,5 @@ class FailurePolicy:
     """What follows a fault that is not the user's mistake."""
 
     max_restarts: int = setting(
-        3, "attempts that may fail without a new checkpoint", minimum=0, maximum=1000
+        3, "attempts that may fail without new durable work", minimum=0, maximum=1000
     )

@@ -31,9 +31,16 @@ def charge(memory: Memory, seen: Seen, fault: Fault) -> Charge:
 
 
 def made_progress(memory: Memory, seen: Seen) -> bool:
-    """Whether a checkpoint became durable since the last fault."""
+    """Whether a checkpoint, or a part of the dataset, became durable since the last fault."""
+    if kept(seen) > memory.kept_at_fault:
+        return True
     found = seen.progress.resumed_from if seen.progress else None
     return _after(seen.durable, memory.durable_at_fault) and _after(seen.durable, found)
+
+
+def kept(seen: Seen) -> int:
+    """How much of its work the stage needs not do again, beside checkpoints."""
+    return seen.progress.kept if seen.progress else 0
 
 
 def lost_steps(seen: Seen) -> int:

@@ -8,7 +8,7 @@ from lmjob.core.fault import Fault
 from lmjob.core.memory import Memory, ended, next_attempt
 from lmjob.core.observed import Seen
 from lmjob.core.plan.shapes import JobPlan
-from lmjob.core.policy.budgets import Charge, lost_steps
+from lmjob.core.policy.budgets import Charge, kept, lost_steps
 
 
 def after_fault(
@@ -20,6 +20,7 @@ def after_fault(
         last_fault=fault,
         durable=seen.durable,
         durable_at_fault=seen.durable,
+        kept_at_fault=max(memory.kept_at_fault, kept(seen)),
         lost_steps=memory.lost_steps + lost_steps(seen),
     )
     if not fault.exit.retryable:
