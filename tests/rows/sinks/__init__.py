@@ -1,0 +1,1 @@
+"""Feature 8 of the trainer: results in an object store."""
