@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,21 +112,30 @@ def _then(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 def _list(file: TextFile, texts: Iterator[str]) -> Iterator[Row]:
     decoder = json.JSONDecoder()
-    held = next(texts).lstrip()[1:]
-    number = 0
+    held = next(texts)
+    at, number = held.index("[") + 1, 0
     while True:
-        held = held.lstrip().removeprefix(",").lstrip()
-        if held.startswith("]"):
+        at = _behind_comma(held, at)
+        if held.startswith("]", at):
             return
         try:
-            found, end = decoder.raw_decode(held)
+            found, end = decoder.raw_decode(held, at)
         except (ValueError, RecursionError) as fault:
             more = next(texts, "")
-            if not more or len(held) > LONGEST_ROW:
+            if not more or len(held) - at > LONGEST_ROW:
                 where = f"object {number + 1} of the list"
                 raise UserError(f"{file}: {where} is not JSON: {fault}") from None
-            held += more
+            held, at = held[at:] + more, 0
             continue
         number += 1
-        held = held[end:]
+        at = end
         yield _checked(file, f"object {number} of the list", found)
+
+
+def _behind_comma(text: str, at: int) -> int:
+    """Where the next object begins, or the list ends."""
+    found = _COMMA.match(text, at)
+    return at if found is None else found.end()
+
+
+_COMMA = re.compile(r"\s*,?\s*")
