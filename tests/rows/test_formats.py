@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import itertools
 import json
 import tracemalloc
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
+import pyarrow.ipc
 import pytest
 from transformers import AutoTokenizer
 
@@ -104,6 +108,49 @@ def test_row_032_what_cannot_be_read_is_named_with_its_place(tmp_path: Path, nam
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=said):
         texts(tmp_path, name)
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 1000])
+def test_row_032_a_list_is_read_whatever_stands_between_and_wherever_a_block_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr("lmtrainer.text.decoding.BLOCK", block)
+    words = ["a", "b, c", "[d", "e]", '"f"', "g\\", "\u00e9"]
+    path = tmp_path / "a.json"
+    rows = [json.dumps({"text": word}, indent=1) for word in words]
+    path.write_text(" \n[ " + rows[0] + "," + " ,\n\t".join(rows[1:]) + "\n ]\n")
+    assert [piece.text for piece in records(path, Reading("blankLine"))] == words
+
+
+class Failing(io.BytesIO):
+    """A file on a disk that fails in its second half."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or self.tell() + size > len(self.getbuffer()) // 2:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_row_032_a_disk_that_fails_is_not_the_users_mistake_and_a_cut_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "parquet":
+        table().to_parquet(path)
+    else:
+        rows = table().data.table
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+    whole = path.read_bytes()
+    with monkeypatch.context() as patch:
+        for module in ("binary", "files"):
+            patch.setattr(f"lmtrainer.text.{module}.raw", lambda file: Failing(whole))
+        with pytest.raises(OSError, match="Input/output error"):
+            texts(tmp_path, path.name)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=f"{path.name}: cannot be read as"):
+        texts(tmp_path, path.name)
 
 
 def test_row_033_a_saved_dataset_has_the_rows_of_its_source(tmp_path: Path) -> None:

@@ -35,7 +35,15 @@ def rows(file: TextFile, form: Form, on_read: OnRead) -> Iterator[Row]:
             'install it with pip install "lmtrainer[datasets]"'
         ) from None
     except (OSError, ValueError) as fault:
+        if _is_of_the_disk(fault):
+            raise
         raise UserError(f"{file}: cannot be read as {form}: {fault}") from None
+
+
+def _is_of_the_disk(fault: Exception) -> bool:
+    """Rather than of what the file holds, of which both libraries tell by the same classes."""
+    broken = isinstance(fault, (TimeoutError, ConnectionError))
+    return broken or (isinstance(fault, OSError) and fault.errno is not None)
 
 
 def _saved(file: TextFile, on_read: OnRead) -> Iterator[Row]:
