@@ -86,6 +86,7 @@ def test_a_job_ends_with_its_results(shell):
     shell.output.mkdir(parents=True)
     (shell.output / "evaluation.json").write_text(json.dumps(EVALUATION))
     (shell.output / "loss.png").write_bytes(b"")
+    shell.spec["output"]["copyTo"] = "s3://models/small"
     text = shell.run()
     assert text.index("master-0 started") < text.index("worker-0 started")
     for words in (
@@ -94,6 +95,7 @@ def test_a_job_ends_with_its_results(shell):
         "A hacker is a [MASK].",
         "-> A hacker is a person.",
         "volumes/results/small/loss.png",
+        "copied to        s3://models/small",
         'AutoModelForMaskedLM.from_pretrained("volumes/results/small/model")',
     ):
         assert words in text
@@ -205,6 +207,9 @@ def test_a_secret_is_the_callers_own_variable_and_is_written_nowhere(shell, monk
     journal = (shell.folder / "journal.jsonl").read_text()
     assert journal.count('"known": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]') == 4
     assert "very-secret" not in text
+    for name in names:
+        monkeypatch.delenv(name)
+    assert "was done before" in shell.run()
     files = [path for path in shell.output.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert not [path for path in files if b"very-secret" in path.read_bytes()]

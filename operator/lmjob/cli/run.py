@@ -65,8 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with locked(request.output):
             return _carry_out(request, console)
-    except StateError as fault:
-        _say(console, f"{arguments.file}: {fault}")
+    except (StateError, MistakesError) as fault:
+        for line in complaints(arguments.file, fault):
+            _say(console, line)
         return ExitType.USER_ERROR.code
     except OSError as fault:
         full = fault.errno in _DISK
@@ -94,9 +95,6 @@ def _request(file: str, mounts: list[str]) -> _Request:
     body = read_document(file)
     job = parse_job(body)
     plan = plan_job(job, uid=str(uuid.uuid4()), facts=machine_facts())
-    unset = tuple(unset_secrets(plan, os.environ))
-    if unset:
-        raise MistakesError(unset)
     claims = claim_folders(plan.run, folders)
     options = [word for mount in mounts for word in ("--mount", mount)]
     return _Request(
@@ -114,6 +112,9 @@ def _carry_out(request: _Request, console: Console) -> int:
     if stored.memory.outcome == "complete":
         _say(console, f"complete: job {stored.plan.job.name} was done before")
         return _tell_result(request, stored, console)
+    unset = tuple(unset_secrets(stored.plan, os.environ))
+    if unset:
+        raise MistakesError(unset)
     if find_spec("torch") is None:
         raise StateError("the trainer is not installed here: pip install 'lmtrainer[train]'")
     _say(console, f"job {stored.plan.job.name} ({stored.plan.job.uid[:8]}) -> {request.output}")
