@@ -1,6 +1,8 @@
 """A dataset that several nodes make: the bytes of one that a node made alone, in every way."""
 
 import threading
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -9,12 +11,14 @@ from lmtrainer.dataset import (
     Following,
     Leading,
     follow,
+    following,
     prepare,
     reading,
     rounds,
     sharding,
     tasks,
 )
+from lmtrainer.dataset.following import OtherTextError
 from lmtrainer.durable import verify_manifest
 from lmtrainer.faults import UserError
 from lmtrainer.text.sources import expand
@@ -155,6 +159,46 @@ def test_a_part_that_is_damaged_is_made_anew(made, monkeypatch):
     again, _ = made("out", 1)
     assert again.manifest_sha256 == first.manifest_sha256
     verify_manifest(again.dataset)
+
+
+@pytest.fixture
+def slow_to_show(monkeypatch):
+    """Files of other machines are seen a few looks later."""
+    looks = Counter()
+
+    def after(seconds):
+        for module in (sharding, following):
+            monkeypatch.setattr(module, "LOOK_SECONDS", SECONDS)
+            monkeypatch.setattr(module, "SHOWN_SECONDS", seconds)
+
+        def shown(path):
+            looks[path] += 1
+            return Path.is_file(path) and looks[path] > 3
+
+        def sha256(folder):
+            looks[folder] += 1
+            return real(folder) if looks[folder] > 3 else None
+
+        real = following._sha256
+        monkeypatch.setattr(following, "_sha256", sha256)
+        monkeypatch.setattr(sharding, "_is_shown", shown)
+        return looks
+
+    return after
+
+
+def test_what_a_network_file_system_hides_for_a_while_is_waited_for(made, slow_to_show):
+    alone, _ = made("alone", 0)
+    looks = slow_to_show(20)
+    together, _ = made("together", 1)
+    assert together.manifest_sha256 == alone.manifest_sha256
+    assert set(looks.values()) == {4}
+
+
+def test_a_node_without_the_leaders_tokenizer_says_so(made, slow_to_show):
+    slow_to_show(0)
+    with pytest.raises(OtherTextError, match="is not the tokenizer that the leader made"):
+        made("out", 1)
 
 
 def test_a_mistake_in_the_text_is_told_by_whoever_finds_it(made, text):

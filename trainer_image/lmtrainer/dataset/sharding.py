@@ -151,6 +151,10 @@ def _wait_for(folders: Iterable[Path], read: OnRead) -> None:
     """Until all that other machines wrote is seen here."""
     deadline = time.monotonic() + SHOWN_SECONDS
     for folder in folders:
-        while not (folder / MANIFEST_FILE).is_file() and time.monotonic() < deadline:
+        while not _is_shown(folder / MANIFEST_FILE) and time.monotonic() < deadline:
             read(0)
             time.sleep(LOOK_SECONDS)
+
+
+def _is_shown(path: Path) -> bool:
+    return path.is_file()
