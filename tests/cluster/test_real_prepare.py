@@ -13,10 +13,12 @@ from lmjob.core.plan import Facts, plan_job
 from lmtrainer.dataset import prepare
 from tests.cluster.real.example import example
 from tests.cluster.real.run import Run
-from tests.local.jobs import TEXT
+from tests.runs import jargon
 
 pytestmark = [pytest.mark.slow]
 
+ALL = 10_000
+"""Documents: more than there are."""
 TIMES = 32
 """The sample so often: five parts of the size that they have at least."""
 
@@ -35,7 +37,7 @@ def run(machine, site):
     """The example with a larger text, which two nodes prepare."""
     folder = site.results / "text"
     folder.mkdir()
-    text = TEXT.read_text()
+    text = jargon(ALL)
     for number in range(TIMES):
         (folder / f"{number:02d}.txt").write_text(f"Copy {number} of the text.\n\n{text}")
     job = example()

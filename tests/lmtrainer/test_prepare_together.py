@@ -21,8 +21,8 @@ from lmtrainer.dataset import (
 from lmtrainer.dataset.following import OtherTextError
 from lmtrainer.durable import verify_manifest
 from lmtrainer.faults import UserError
-from lmtrainer.text.sources import expand
 from tests.lmtrainer.notes import SECONDS, Notes
+from tests.runs import jargon
 
 SIZE = 20_000
 FILES = 4
@@ -38,8 +38,7 @@ def small(monkeypatch):
 @pytest.fixture
 def text(tmp_path):
     """A claim with a few files of text, each worth several parts."""
-    (path,) = expand(["sample://jargon"], {})
-    whole = path.read_text("utf-8").encode("ascii", "ignore")
+    whole = jargon(600).encode("ascii", "ignore")
     folder = tmp_path / "text"
     folder.mkdir()
     for number in range(FILES):

@@ -12,10 +12,11 @@ import pytest
 from lmtrainer.config import RunConfig, document, parse, resolve
 from lmtrainer.contract.reports import PROGRESS_FILE, Progress, load
 from tests.lmtrainer.launch.conftest import eventually
+from tests.runs import jargon
 
 pytestmark = pytest.mark.slow
 
-TEXT = Path("trainer_image/lmtrainer/text/samples/jargon.txt")
+TEXT = jargon(600)
 SIZE, FILES = 150_000, 5
 WHO_DID = "did"
 
@@ -65,7 +66,7 @@ def prepare(tmp_path, start_node):
     text = tmp_path / "text"
     text.mkdir()
     for number in range(FILES):
-        share = TEXT.read_bytes()[number * SIZE // FILES : (number + 1) * SIZE // FILES]
+        share = TEXT.encode()[number * SIZE // FILES : (number + 1) * SIZE // FILES]
         (text / f"{number}.txt").write_bytes(share)
 
     def start(count, *, output="out", attempt=1, pause=0.0, claims=None, **data):
