@@ -112,6 +112,18 @@ def test_row_108_a_checkpoint_in_parts_is_put_together(
     assert "is a checkpoint in parts; put them together" in capsys.readouterr().err
 
 
+def test_row_107_a_checkpoint_is_exported_by_the_name_that_lightning_gives_it(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = {read_manifest(path).facts["epochName"]: path for path in checkpoints(finished)}
+    for number, (name, newest) in enumerate(named.items()):
+        source = newest.parent / f"{name}.ckpt"
+        assert main(["export", str(source), str(tmp_path / str(number))]) == 0
+        assert f"{newest.name}: exported" in capsys.readouterr().out
+    missing = finished / "checkpoints/epoch=7-step=7.ckpt"
+    assert main(["export", str(missing), str(tmp_path / "no")]) == ExitType.USER_ERROR.code
+
+
 def test_row_108_nothing_is_overwritten(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,7 +64,7 @@ def newest(
 
 def find(root: Path, name: str) -> Path | None:
     """The checkpoint that is called so, by us or by Lightning (`epoch=2-step=8`, with or without
-    `.ckpt`); nothing is verified."""
+    `.ckpt`), the newest of that name, for each phase counts anew; nothing is verified."""
     wanted = name.removesuffix(".ckpt")
     for folder in candidates(root):
         if folder.name == wanted or _epoch_name(folder) == wanted:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from lmtrainer.checkpoint import FOLDER as CHECKPOINTS
-from lmtrainer.checkpoint import Checkpoint, newest, verify
+from lmtrainer.checkpoint import Checkpoint, find, newest, verify
 from lmtrainer.config.architecture import ModelType
 from lmtrainer.config.model import OBJECTIVES
 from lmtrainer.contract.output import MODEL_CONFIG_FILE, MODEL_FOLDER
@@ -32,9 +32,10 @@ def model_in(folder: Path) -> Path:
 
 
 def checkpoint_in(folder: Path) -> Checkpoint:
-    """The checkpoint that `folder` is, or the newest one that verifies of the run whose output
-    folder it is. DamagedError if the one that was named does not verify."""
+    """The checkpoint that `folder` is, by our name or Lightning's, or the newest that verifies of
+    the run whose output folder it is. DamagedError if the one that was named does not verify."""
     if folder.parent.name == CHECKPOINTS:
+        folder = find(folder.parent, folder.name) or folder
         return verify(folder, str(read_manifest(folder).facts.get("configHash")))
     identity = read_identity(folder)
     if identity is None:
