@@ -1,5 +1,6 @@
 """A dataset that several nodes make: the bytes of one that a node made alone, in every way."""
 
+import json
 import threading
 from collections import Counter
 from pathlib import Path
@@ -82,7 +83,7 @@ def made(tmp_path, text, run_config):
                 thread.join(20)
         if faults:
             raise faults[0]
-        kinds = [rounds.json.loads(n) for k, n in sorted(board.notes.items()) if n and "round" in k]
+        kinds = [json.loads(n) for k, n in sorted(board.notes.items()) if n and "round" in k]
         return found, [announced["kind"] for announced in kinds]
 
     (tmp_path / "scratch").mkdir()

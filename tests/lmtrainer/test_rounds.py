@@ -1,14 +1,16 @@
 """Tasks shared out among nodes: each is done once, everything is told, nobody waits in vain."""
 
+import json
 import threading
 import time
 from dataclasses import dataclass
 
 import pytest
 
-from lmtrainer.dataset import rounds
+from lmtrainer.config import document
+from lmtrainer.dataset import ALONE, Following, Leading, leading, rounds
 from lmtrainer.dataset.crew import Crew
-from lmtrainer.dataset.rounds import ALONE, Following, Leading, Round
+from lmtrainer.dataset.rounds import Round
 from tests.lmtrainer.notes import SECONDS, Notes
 
 ROUND = Round(
@@ -89,7 +91,7 @@ def test_a_node_that_comes_late_takes_what_is_left_and_one_that_never_comes_is_n
 
 def test_a_leader_that_is_done_waits_for_those_who_came_but_not_for_ever(monkeypatch):
     board = Notes(here=2)
-    monkeypatch.setattr(rounds, "LEAVE_SECONDS", 0.2)
+    monkeypatch.setattr(leading, "LEAVE_SECONDS", 0.2)
     begun = time.monotonic()
     Leading(board).end()
     assert 0.2 < time.monotonic() - begun < 2
@@ -106,7 +108,7 @@ def test_a_group_that_is_gone_ends_the_work_of_the_others():
             return super().count(name)
 
     board, done = Dies(), []
-    board.write("round/0", rounds.json.dumps(rounds.document(ROUND)))
+    board.write("round/0", json.dumps(document(ROUND)))
     with pytest.raises(Gone):
         follow(board, done, [])
     assert done == [30, 50]

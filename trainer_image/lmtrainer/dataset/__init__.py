@@ -7,8 +7,9 @@
     reading    which bytes a text has, for the name of what is made of it
     sharding   text -> shards, in parts, by many processes on many nodes
     tasks      what is done with a part
-    rounds     tasks shared out among nodes
-    following  what all nodes but the first do
+    rounds     tasks shared out among nodes: what is said on their board
+    leading    who gives them out
+    following  what all other nodes do
     crew       the processes of one
     merging    parts -> one dataset
     encode     documents -> ids
@@ -35,9 +36,9 @@ random generator with a state.
 """
 
 from lmtrainer.dataset.batches import Batch, EvaluationRows, TrainingRows, training_steps
-from lmtrainer.dataset.following import follow
+from lmtrainer.dataset.following import Following, follow
+from lmtrainer.dataset.leading import ALONE, Kept, Leading, Nodes
 from lmtrainer.dataset.prepare import Company, Prepared, open_prepared, prepare
-from lmtrainer.dataset.rounds import ALONE, Following, Kept, Leading, Nodes
 
 __all__ = [
     "ALONE",

@@ -15,8 +15,8 @@ from lmtrainer.contract.machine import usable_cpus, usable_memory
 from lmtrainer.dataset import agreement
 from lmtrainer.dataset.facts import FORMAT, facts_of
 from lmtrainer.dataset.home import DATASET, TOKENIZER
+from lmtrainer.dataset.leading import Nodes
 from lmtrainer.dataset.reading import read_text
-from lmtrainer.dataset.rounds import Nodes
 from lmtrainer.dataset.sharding import PARTS, build_dataset
 from lmtrainer.dataset.tasks import Layout, Work
 from lmtrainer.durable import (

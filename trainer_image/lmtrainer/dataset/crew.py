@@ -1,8 +1,8 @@
 """Processes that do tasks one by one: as many as asked for, or this one alone.
 
-Called by `dataset.rounds`. Each has a member of its own, copied from the first, that keeps what is
-dear to make. They are started afresh, not forked, for the tokenizers have threads; and they end
-with the one that started them, however it ends.
+Called by `dataset.leading` and `dataset.following`. Each has a member of its own, copied from the
+first, that keeps what is dear to make. They are started afresh, not forked, for the tokenizers have
+threads; and they end with the one that started them, however it ends.
 """
 
 from __future__ import annotations

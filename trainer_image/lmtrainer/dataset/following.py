@@ -7,16 +7,19 @@ leader's, and writes nothing but parts, which are the same whoever makes them.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from lmtrainer.config import RunConfig
+from lmtrainer.config import RunConfig, parse
 from lmtrainer.dataset.build import Inputs, find_inputs, processes_for, work_of
-from lmtrainer.dataset.crew import Crew
+from lmtrainer.dataset.crew import Crew, Sized
 from lmtrainer.dataset.home import DATASET, TOKENIZER
 from lmtrainer.dataset.reading import files_of
-from lmtrainer.dataset.rounds import Following, Round
+from lmtrainer.dataset.rounds import LEFT, Board, Round, Seldom, Talk, name_of
 from lmtrainer.dataset.sharding import (
     LOOK_SECONDS,
     SHOWN_SECONDS,
@@ -34,12 +37,50 @@ from lmtrainer.dataset.tasks import (
     text_sha256,
 )
 from lmtrainer.durable import MANIFEST_FILE, sha256_of
+from lmtrainer.text.files import OnRead
 from lmtrainer.text.parts import Part, parts
 from lmtrainer.text.split import exceptions
+
+M = TypeVar("M")
+T = TypeVar("T", bound=Sized)
 
 
 class OtherTextError(Exception):
     """This node does not see what the leader sees."""
+
+
+class Following:
+    """One of the nodes that do not lead."""
+
+    def __init__(self, board: Board, on_this_machine: int = 1) -> None:
+        self._board = board
+        self._talk = Talk(board, 0)
+        self._seldom = Seldom()
+        self.on_this_machine = on_this_machine
+
+    def rounds(self) -> Iterator[Round]:
+        """Each round, as soon as the leader announces it, until it is done."""
+        for number in itertools.count():
+            while (text := self._board.read(name_of(number))) is None:
+                self._board.pause()
+            if not text:
+                break
+            self._talk = Talk(self._board, number)
+            yield parse(Round, json.loads(text))
+        self._board.count(LEFT)
+
+    def take_part(
+        self, crew: Crew[M], act: Callable[[M, T, OnRead], object], tasks: Mapping[int, T]
+    ) -> None:
+        """Do tasks of the round until none is left to be begun."""
+        drawn = self._talk.drawn(tasks)
+        for number, found in crew.each(act, drawn, lambda count: self.look()):
+            self._talk.tell(number, found)
+
+    def look(self) -> None:
+        """Is the leader still there?"""
+        if self._seldom.due():
+            self._board.read(LEFT)
 
 
 def follow(run: RunConfig, claims: Mapping[str, str], nodes: Following) -> None:

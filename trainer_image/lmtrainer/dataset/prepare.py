@@ -37,7 +37,7 @@ from lmtrainer.dataset.home import (
     read_pointer,
     write_pointer,
 )
-from lmtrainer.dataset.rounds import ALONE, Nodes
+from lmtrainer.dataset.leading import ALONE, Nodes
 from lmtrainer.dataset.samples import Cut, Samples, cut_of
 from lmtrainer.dataset.store import Tokens, open_counts, open_split
 from lmtrainer.durable import (

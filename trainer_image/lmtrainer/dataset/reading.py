@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from lmtrainer.dataset.crew import Crew
-from lmtrainer.dataset.rounds import Nodes, Round
+from lmtrainer.dataset.leading import Nodes
+from lmtrainer.dataset.rounds import Round
 from lmtrainer.dataset.tasks import Files, describe_files, text_sha256
 from lmtrainer.text.files import OnRead, described
 from lmtrainer.text.parts import groups

@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lmtrainer.dataset.crew import Crew
+from lmtrainer.dataset.leading import Nodes
 from lmtrainer.dataset.merging import merge
-from lmtrainer.dataset.rounds import Nodes, Round
+from lmtrainer.dataset.rounds import Round
 from lmtrainer.dataset.tasks import (
     Member,
     Task,
