@@ -9,6 +9,7 @@ import pytest
 
 from lmtrainer.contract.reports import Position
 from lmtrainer.output import METRICS_FILE, MetricsLog, read_metrics
+from lmtrainer.output.metrics import ROLLED_BACK
 
 
 def at(step: int, index: int = 0) -> Position:
@@ -45,6 +46,19 @@ def test_a_later_phase_is_later_than_any_step(tmp_path: Path) -> None:
     assert steps(tmp_path) == [(0, 8), (0, 9), (1, 1)]
     write(tmp_path, [], resumed=at(9))
     assert steps(tmp_path) == [(0, 8), (0, 9)]
+
+
+def test_a_roll_back_is_noted_anew_by_whoever_begins_where_it_led(tmp_path: Path) -> None:
+    write(tmp_path, [at(1), at(2)])
+    log = MetricsLog(tmp_path, resumed=at(2))
+    log.append(at(2), **{ROLLED_BACK: 5})
+    log.append(at(3), loss=1.5)
+    log.close()
+    write(tmp_path, [], resumed=at(3))
+    assert [ROLLED_BACK in row for row in read_metrics(tmp_path)] == [False, False, True, False]
+    write(tmp_path, [], resumed=at(2))
+    assert steps(tmp_path) == [(0, 1), (0, 2)]
+    assert not any(ROLLED_BACK in row for row in read_metrics(tmp_path))
 
 
 def test_a_run_without_checkpoint_begins_an_empty_file(tmp_path: Path) -> None:

@@ -75,6 +75,15 @@ def test_row_065_lamb_is_the_formula(trust: bool, corrected: bool) -> None:
     torch.testing.assert_close(weights.detach().double(), wanted, atol=1e-6, rtol=1e-6)
 
 
+def test_row_065_a_step_is_no_longer_than_that_of_the_longest_weights() -> None:
+    weights = nn.Parameter(torch.tensor([3e6, 4e6], dtype=torch.float32))
+    before = weights.detach().clone()
+    weights.grad = torch.tensor([1.0, -1.0])
+    Lamb([{"params": [weights]}], lr=RATE).step()
+    moved = torch.linalg.vector_norm((weights.detach() - before).double())
+    assert float(moved) == pytest.approx(RATE * MAX_WEIGHT_NORM, rel=0.01)
+
+
 def test_row_065_weights_and_updates_of_length_0_are_not_scaled() -> None:
     weights = nn.Parameter(torch.zeros(3))
     weights.grad = torch.ones(3)

@@ -103,6 +103,19 @@ def test_row_008_text_is_cut_beforehand_and_every_time_alike(
     assert {path.name for path in out.iterdir()} == {"thai.txt", "more.txt"}
 
 
+def test_row_008_a_line_that_nobody_can_hold_stays_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lmtrainer.text.decoding.BLOCK", 16)
+    monkeypatch.setattr("lmtrainer.text.documents.LONGEST_LINE", 30)
+    text, out = tmp_path / "long.txt", tmp_path / "out"
+    text.write_text("one two " * 20 + "\nshort")
+    assert main(["segment", "newmm", str(text), "--to", str(out)]) == 0
+    long, short = (out / "long.txt").read_text().split("\n")
+    assert long.split("<|>")[:-1] == ["one", " ", "two", " "] * 19 + ["one", " ", "two"]
+    assert short == "short"
+
+
 def test_row_008_a_file_that_cannot_be_read_leaves_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lmjob.render import volumes
 from lmjob.render.closed import fields, flag, number, only, text, the_one
+from lmjob.render.podfields import CONTAINER_SECURITY, POD_SECURITY
 from lmjob.render.template import render
 
 CONTAINER = "copy"
@@ -44,13 +45,7 @@ _CONTAINER = fields(
         "imagePullPolicy": only("IfNotPresent"),
         "command": only(["sleep", "infinity"]),
         "resources": fields({"requests": _QUANTITIES, "limits": _QUANTITIES}),
-        "securityContext": fields(
-            {
-                "allowPrivilegeEscalation": only(False),
-                "readOnlyRootFilesystem": only(True),
-                "capabilities": only({"drop": ["ALL"]}),
-            }
-        ),
+        "securityContext": CONTAINER_SECURITY,
         "volumeMounts": the_one(
             fields({"name": only("claim"), "mountPath": text, "readOnly": flag})
         ),
@@ -63,16 +58,7 @@ _SPEC = fields(
         "terminationGracePeriodSeconds": number,
         "automountServiceAccountToken": only(False),
         "enableServiceLinks": only(False),
-        "securityContext": fields(
-            {
-                "runAsNonRoot": only(True),
-                "runAsUser": only(volumes.USER),
-                "runAsGroup": only(volumes.USER),
-                "fsGroup": only(volumes.USER),
-                "fsGroupChangePolicy": only("OnRootMismatch"),
-                "seccompProfile": only({"type": "RuntimeDefault"}),
-            }
-        ),
+        "securityContext": POD_SECURITY,
         "containers": the_one(_CONTAINER),
         "volumes": the_one(
             fields(

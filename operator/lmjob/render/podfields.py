@@ -107,6 +107,23 @@ VARIABLE = fields(
     {"value": LITERAL, "valueFrom": fields({"secretKeyRef": fields({"name": text, "key": text})})},
     one_of=("value", "valueFrom"),
 )
+POD_SECURITY = fields(
+    {
+        "runAsNonRoot": only(True),
+        "runAsUser": only(volumes.USER),
+        "runAsGroup": only(volumes.USER),
+        "fsGroup": only(volumes.USER),
+        "fsGroupChangePolicy": only("OnRootMismatch"),
+        "seccompProfile": only({"type": "RuntimeDefault"}),
+    }
+)
+CONTAINER_SECURITY = fields(
+    {
+        "allowPrivilegeEscalation": only(False),
+        "readOnlyRootFilesystem": only(True),
+        "capabilities": only({"drop": ["ALL"]}),
+    }
+)
 CONTAINER = fields(
     {
         "name": only("trainer"),
@@ -119,13 +136,7 @@ CONTAINER = fields(
         "readinessProbe": PROBE,
         "livenessProbe": PROBE,
         "resources": fields({}, {"requests": TEXTS, "limits": TEXTS}),
-        "securityContext": fields(
-            {
-                "allowPrivilegeEscalation": only(False),
-                "readOnlyRootFilesystem": only(True),
-                "capabilities": only({"drop": ["ALL"]}),
-            }
-        ),
+        "securityContext": CONTAINER_SECURITY,
         "terminationMessagePath": only(volumes.TERMINATION_LOG),
         "terminationMessagePolicy": only("File"),
         "volumeMounts": each(MOUNT),
@@ -138,16 +149,7 @@ POD_SPEC = fields(
         "terminationGracePeriodSeconds": number,
         "automountServiceAccountToken": only(False),
         "enableServiceLinks": only(False),
-        "securityContext": fields(
-            {
-                "runAsNonRoot": only(True),
-                "runAsUser": only(volumes.USER),
-                "runAsGroup": only(volumes.USER),
-                "fsGroup": only(volumes.USER),
-                "fsGroupChangePolicy": only("OnRootMismatch"),
-                "seccompProfile": only({"type": "RuntimeDefault"}),
-            }
-        ),
+        "securityContext": POD_SECURITY,
         "containers": the_one(CONTAINER),
         "volumes": each(VOLUME),
     },
