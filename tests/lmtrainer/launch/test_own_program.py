@@ -188,6 +188,8 @@ def test_a_node_that_cannot_tell_of_its_end_is_not_done(
     worker = start_node.program(program, **shared, node_rank=1, master_port=port)
     wait_for(lambda: (tmp_path / "o/1").exists())
     os.kill(master.process.pid, way)
+    stat = Path(f"/proc/{master.process.pid}/stat")
+    wait_for(lambda: stat.read_text().rpartition(")")[2].split()[0] in "TZ")
     (tmp_path / "o/1.leave").touch()
     word = worker.end()
     assert word.exit_type == "RENDEZVOUS_FAILED"

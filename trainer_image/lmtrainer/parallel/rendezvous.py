@@ -119,8 +119,10 @@ def nodes_here(store: Store, nnodes: int) -> int:
 
 
 def tell_end(store: Store, node_rank: int) -> None:
-    """All ranks of a node have ended well."""
+    """All ranks of a node have ended well. Returns when the store knows it: `set` does not wait for
+    an answer, so that nobody might be there any more."""
     store.set(_end_key(node_rank), "well")
+    store.check([_end_key(node_rank)])
 
 
 def nodes_ended(store: Store, nnodes: int) -> bool:
