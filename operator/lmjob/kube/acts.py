@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from lmjob.api import names
 from lmjob.core.decide import Act
@@ -100,14 +99,15 @@ class Acts:
     ) -> None:
         frozen = names.plan_name(view.name, view.uid)
         await self._ensure(view, CONFIG_MAPS, frozen, lambda: manifests.config_map(plan))
-        leader = leader_of(view, plan, memory)
-        ip = leader.ip if leader else None
-        made: list[Any] = [self._pod(view, plan, memory, replica, ip) for replica in wanted]
         if any(replica.key != stage.leader.key for replica in wanted):
             # The leader knows itself by another way; the name of one that is ready costs the
-            # cluster half of what it costs to follow it there.
+            # cluster half of what it costs to follow it there. Before the followers: when all of
+            # them are there, nobody asks for it any more.
             name = names.service_name(view.name, view.uid)
-            made.append(self._ensure(view, SERVICES, name, lambda: manifests.service(plan)))
+            await self._ensure(view, SERVICES, name, lambda: manifests.service(plan))
+        leader = leader_of(view, plan, memory)
+        ip = leader.ip if leader else None
+        made = [self._pod(view, plan, memory, replica, ip) for replica in wanted]
         faults = await asyncio.gather(*made, return_exceptions=True)
         for fault in faults:
             if isinstance(fault, BaseException):
