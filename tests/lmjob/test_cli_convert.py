@@ -50,6 +50,15 @@ def test_what_a_cluster_would_not_find_is_said(capsys):
     assert "or --mount CLAIM=FOLDER" in text
 
 
+def test_a_folder_whose_name_begins_alike_is_not_the_mounted_one(capsys):
+    line = LINES["tutorial"].replace("/output/bert/tokens", "bert-base-uncased")
+    mounts = ["--mount", "corpus=/data", "--mount", "results=/output/"]
+    text, body = converted(capsys, *mounts, "--", *words_of(line))
+    assert body["spec"]["data"]["train"] == ["/dataset/train.txt"]
+    assert body["spec"]["output"] == {"to": "pvc://results/bert/base"}
+    assert "# spec.data.train[0]: is a path of one machine" in text
+
+
 BESIDE = {"tutorial": "bert-base-uncased", "tutorial_again": "bert-base-uncased"}
 """Models in place of folders that are not here."""
 

@@ -105,3 +105,14 @@ def test_every_mask_of_a_sentence_is_filled(trained):
         assert 0 < sum(chances) <= 1
     first = found["candidates"][0][0]["token"]
     assert found["filled"].startswith(f"word1 {first} word2")
+
+
+def test_each_mask_gets_the_word_that_is_likeliest_there(trained, monkeypatch):
+    _, prepared, model = trained
+    ids = [prepared.vocabulary.regular_ids[n] for n in (40, 50)]
+    likely = torch.nn.functional.one_hot(torch.tensor(ids), prepared.vocabulary.size) * 50.0
+    monkeypatch.setattr(fill, "target_logits", lambda model, row: likely)
+    found = fill.fill(model, prepared.tokenizer, "[MASK] and [MASK]", device=CPU)
+    words = [candidates[0]["token"] for candidates in found["candidates"]]
+    assert words[0] != words[1]
+    assert found["filled"] == f"{words[0]} and {words[1]}"

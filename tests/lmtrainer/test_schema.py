@@ -44,6 +44,17 @@ class Bicycle:
             yield Mistake("wheels", str(len(self.wheels)), "a bicycle has two")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Barrow:
+    wheels: tuple[Wheel, ...] = required("the one in front", max_items=1)
+    load: float = required("kilograms", above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shed:
+    content: Bicycle | Barrow = required("what stands there")
+
+
 ONE = {"wheels": [{"size": 28}]}
 
 
@@ -53,6 +64,13 @@ def told(raw: object, path: str = "") -> list[str]:
     except MistakesError as fault:
         return str(fault).splitlines()
     return []
+
+
+def test_of_two_classes_the_second_is_meant_by_a_field_that_only_it_has():
+    assert isinstance(parse(Shed, {"content": ONE}).content, Bicycle)
+    assert isinstance(parse(Shed, {"content": {**ONE, "load": 3}}).content, Barrow)
+    with pytest.raises(MistakesError, match=r"content\.lode: unknown field"):
+        parse(Shed, {"content": {**ONE, "lode": 3}})
 
 
 def test_what_is_left_out_gets_its_default():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,22 @@ def test_row_106_old_files_load_as_data_and_are_saved_as_safetensors(tmp_path: P
         build.from_folder("bert", tmp_path)
     (tmp_path / "pytorch_model.bin").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(UserError, match="is damaged"):
+        build.from_folder("bert", tmp_path)
+
+
+def test_row_106_old_files_in_parts_are_put_together(tmp_path: Path) -> None:
+    model, rows = build.build("bert", ARCHITECTURE, VOCABULARY, seed=0), batch()
+    model.config.save_pretrained(tmp_path)
+    weights = list(model.state_dict().items())
+    names = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"]
+    for name, part in zip(names, (weights[::2], weights[1::2]), strict=True):
+        torch.save(dict(part), tmp_path / name)
+    index = {"weight_map": {key: names[n % 2] for n, (key, _) in enumerate(weights)}}
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    found = build.from_folder("bert", tmp_path)
+    assert mean_loss(found, rows) == pytest.approx(mean_loss(model, rows), abs=1e-6)
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(UserError, match=f"has neither model.safetensors nor {names[1]}"):
         build.from_folder("bert", tmp_path)
 
 

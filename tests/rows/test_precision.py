@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from lmtrainer.config import RunConfig, parse, resolve
+from lmtrainer.config.precision import LossScaleType
 from lmtrainer.models import build
 from lmtrainer.models.precision import shorten
 from lmtrainer.optim.build import build as build_optimizer
-from lmtrainer.optim.scaling import UPPER_BIN, LossScale, upper_share
+from lmtrainer.optim.scaling import GROWTH_STEPS, LARGEST, UPPER_BIN, LossScale, upper_share
 from lmtrainer.optim.short import write_back
 from lmtrainer.train.engine import Engine, StepResult
 from tests.rows.engines import BATCH, VOCABULARY, engine_of, row, run_of
@@ -89,6 +90,13 @@ def test_row_081_the_histogram_halves_and_doubles_every_step() -> None:
     rare = torch.zeros(20_000_000)
     rare[0] = 9000.0
     assert scale.after(finite=True, upper_share=upper_share([rare])).value == 1024
+
+
+@pytest.mark.parametrize("kind", ["histogram", "dynamic"])
+def test_row_081_and_row_082_no_scale_grows_without_end(kind: LossScaleType) -> None:
+    scale = LossScale(kind, LARGEST, good_steps=GROWTH_STEPS - 1)
+    assert scale.after(finite=True).value == LARGEST
+    assert scale.after(finite=False).value == LARGEST / 2
 
 
 def test_row_081_the_histogram_of_a_training_step_is_that_of_its_scaled_gradients() -> None:
