@@ -28,10 +28,16 @@ def prepared(tmp_path: Path) -> Prepare:
     (tmp_path / "text.txt").write_text("a few words of text\n\n" * 400)
 
     def make(
-        specials: SpecialTokens = "roberta", length: int = 32, own: bool = True, **config: Any
+        specials: SpecialTokens = "roberta",
+        length: int = 32,
+        own: bool = True,
+        of_run: bool = False,
+        **config: Any,
     ) -> Any:
-        model, tokenizer = tmp_path / "model", tmp_path / "tokenizer"
-        model.mkdir(exist_ok=True)
+        earlier, tokenizer = tmp_path / "earlier", tmp_path / "tokenizer"
+        model = earlier / "model"
+        model.mkdir(exist_ok=True, parents=True)
+        (earlier / "run.json").touch()
         plain = {"model_type": "roberta", "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
         plain |= {"max_position_embeddings": 514, **config}
         (model / "config.json").write_text(json.dumps(plain))
@@ -43,7 +49,7 @@ def prepared(tmp_path: Path) -> Prepare:
         fields = {
             "data": {"train": [str(tmp_path / "text.txt")]},
             "tokenizer": {"from": str(tokenizer)} if own else {"train": train},
-            "model": {"type": "roberta", "from": str(model)},
+            "model": {"type": "roberta", "from": str(earlier if of_run else model)},
             "phases": [
                 {"name": "short", "steps": 1, "sequenceLength": 16},
                 {"name": "main", "steps": 1, "sequenceLength": length},
@@ -71,6 +77,11 @@ def test_row_014_every_special_token_that_differs_is_named_with_both_ids(
 @pytest.mark.parametrize("own", [True, False])
 def test_row_014_what_fits_passes(own: bool, prepared: Prepare) -> None:
     assert prepared(own=own, mask_token_id=4, unk_token_id=3).vocabulary.pad == 1
+
+
+def test_row_014_the_model_of_an_earlier_run_is_looked_at_in_its_folder(prepared: Prepare) -> None:
+    with pytest.raises(UserError, match="pad is 1 for the tokenizer and 0 for the model"):
+        prepared(own=False, of_run=True, pad_token_id=0)
 
 
 def test_row_014_the_check_is_made_by_every_later_stage(prepared: Prepare, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def is_built(home: Path, mark: str) -> bool:
     try:
         facts = facts_of(verify_manifest(home / DATASET))
         tokenizer = sha256_of(home / TOKENIZER / MANIFEST_FILE)
-    except (DamagedError, OSError):
+    except (DamagedError, FileNotFoundError):
         return False
     return facts.fingerprint == mark and facts.tokenizer == tokenizer and _has_tokenizer(home, mark)
 

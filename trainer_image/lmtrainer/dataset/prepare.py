@@ -50,7 +50,7 @@ from lmtrainer.durable import (
     verify_manifest,
 )
 from lmtrainer.faults import UserError
-from lmtrainer.text.sources import folder
+from lmtrainer.text.sources import saved
 from lmtrainer.text.split import Split
 from lmtrainer.vocab import Vocabulary
 
@@ -153,7 +153,7 @@ def open_prepared(
             f"the dataset in {home} is damaged: {fault}; start the job again to prepare it anew"
         ) from fault
     if run.model.from_ is not None:
-        model = folder(run.model.from_, claims, "model.from")
+        model = saved(run.model.from_, claims, "model.from")
         agreement.check_special_ids(prepared.vocabulary, model)
     return prepared
 

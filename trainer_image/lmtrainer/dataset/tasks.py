@@ -112,7 +112,7 @@ def is_done(work: Work, folder: Path) -> bool:
         return False
     try:
         facts = facts_of(verify_manifest(folder))
-    except (DamagedError, OSError):
+    except DamagedError:
         return False
     return (facts.fingerprint, facts.tokenizer) == (work.fingerprint, work.tokenizer_sha256)
 
