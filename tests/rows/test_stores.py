@@ -11,10 +11,12 @@ from typing import Any
 
 import boto3
 import pytest
+import s3fs
 from moto.server import ThreadedMotoServer
 
 from lmtrainer.config import MistakesError
 from lmtrainer.faults import UserError
+from lmtrainer.s3 import StoreError, asking
 from lmtrainer.text.sources import expand, folder
 from tests.rows.prepared import configured, ids, made
 
@@ -48,8 +50,6 @@ def store(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     for found in client.list_objects_v2(Bucket="corpus").get("Contents", []):
         client.delete_object(Bucket="corpus", Key=found["Key"])
     client.delete_bucket(Bucket="corpus")
-    import s3fs
-
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -71,8 +71,24 @@ def test_a_location_names_files_of_a_store_as_it_would_of_a_folder(store: Any) -
     assert names("s3://corpus/wiki/b.txt", "s3://corpus/wiki/*.txt") == [b, a]
     with pytest.raises(UserError, match=r"data.train\[0\]: s3://corpus/other/\* matches 0 files"):
         names("s3://corpus/other/*")
-    with pytest.raises(UserError, match=r"s3://nothing/a.txt (cannot be read|matches 0 files)"):
+    with pytest.raises(UserError, match=r"s3://nothing/a.txt(:| matches 0 files)"):
         names("s3://nothing/a.txt")
+
+
+def test_a_store_that_cannot_be_reached_is_no_mistake_of_the_users(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "a.txt", "text")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "WAITS", (0.0,))
+        patch.setattr(s3fs.S3FileSystem, "retries", 1)
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        with pytest.raises(StoreError, match=r"s3://corpus/a.txt: the store fails after 2 tries"):
+            names("s3://corpus/a.txt")
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert names("s3://corpus/a.txt") == ["s3://corpus/a.txt"]
 
 
 def test_text_of_a_store_is_prepared_like_that_of_a_folder(store: Any, tmp_path: Path) -> None:

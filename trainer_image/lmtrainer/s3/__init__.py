@@ -9,8 +9,8 @@ region and endpoint are those of the usual environment (AWS_ACCESS_KEY_ID, AWS_S
 AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL, or the role of the pod).
 """
 
-from lmtrainer.s3.asking import StoreError
+from lmtrainer.s3.asking import StoreError, ask
 from lmtrainer.s3.folder import Folder
 from lmtrainer.s3.reach import file_system
 
-__all__ = ["Folder", "StoreError", "file_system"]
+__all__ = ["Folder", "StoreError", "ask", "file_system"]

@@ -6,14 +6,13 @@ Called by `text.sources` and `text.files`; `lmtrainer.s3` says how a store is re
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from lmtrainer.faults import UserError
-from lmtrainer.s3 import file_system
+from lmtrainer.s3 import ask, file_system
 from lmtrainer.text.copies import kept
 from lmtrainer.text.patterns import is_pattern
 
@@ -50,16 +49,18 @@ class RemoteFile:
 def found(url: str, field: str) -> list[RemoteFile]:
     """The files that a location names, sorted: those that match its pattern, or one file, or all
     files of a folder. Names that begin with a dot are left out unless written out. UserError if
-    there are none, or if the store cannot be asked."""
+    there are none, or if the store refuses; StoreError if it cannot be reached."""
     system = file_system(url)
-    with _asking(field, url):
+
+    def look() -> dict[str, Any]:
         system.invalidate_cache()
         if is_pattern(url):
-            matches = system.glob(url, detail=True)
-        elif system.isfile(url):
-            matches = {url: system.info(url)}
-        else:
-            matches = system.find(url, detail=True)
+            return dict(system.glob(url, detail=True))
+        if system.isfile(url):
+            return {url: system.info(url)}
+        return dict(system.find(url, detail=True))
+
+    matches = ask(look, field, url)
     facts = {system.unstrip_protocol(name): fact for name, fact in matches.items()}
     urls = [u for u, fact in facts.items() if fact["type"] == "file" and _shown(u, url)]
     if not urls:
@@ -73,27 +74,13 @@ def copied(url: str, field: str) -> Path:
     system = file_system(url)
 
     def fetch(place: Path) -> None:
-        with _asking(field, url):
-            for file in files:
-                below = file.url.removeprefix(url).strip("/")
-                if "/" not in below:
-                    system.get_file(file.url, str(place / below))
+        for file in files:
+            below = file.url.removeprefix(url).strip("/")
+            if "/" not in below:
+                ask(functools.partial(system.get_file, file.url, str(place / below)), field, url)
 
     facts = "\n".join(f"{file.url} {file.size} {file.version}" for file in files)
     return kept(facts, fetch)
-
-
-@contextmanager
-def _asking(field: str, url: str) -> Iterator[None]:
-    """What goes wrong between us and a store is told with the location."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as fault:  # every store has its own classes
-        cause = f"{type(fault).__name__}: {fault}"
-        way_out = "check the name, the credentials and the endpoint (AWS_...) in the environment"
-        raise UserError(f"{field}: {url} cannot be read: {cause}; {way_out}") from None
 
 
 def _shown(found: str, asked: str) -> bool:

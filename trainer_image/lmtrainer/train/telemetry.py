@@ -10,6 +10,7 @@ from lmtrainer.contract.reports import Position, Progress
 from lmtrainer.evaluate.measure import Totals
 from lmtrainer.evaluate.results import held_out
 from lmtrainer.output import MetricsLog
+from lmtrainer.output.metrics import ROLLED_BACK
 from lmtrainer.progress import RankReports
 from lmtrainer.train.divergence import DivergedError
 from lmtrainer.train.engine import StepResult
@@ -91,7 +92,8 @@ class Telemetry:
         """Training went wrong and goes on from checkpoint `to`, which is position `at`. `times`:
         roll-backs of the run so far; `skipped`: batches of the phase that are left out from now."""
         self._log.rewind(to)
-        self._log.append(at, rolledBackFrom=fault.last + 1, reason=str(fault), skippedSteps=skipped)
+        last = {ROLLED_BACK: fault.last + 1}
+        self._log.append(at, **last, reason=str(fault), skippedSteps=skipped)
         place = f"step {fault.last + 1}: {fault}; back to phase {at.phase} step {at.step}"
         print(f"{place}, {skipped} batches are left out", flush=True)
         self._change(rollbacks=times, durable=to, position=at)
