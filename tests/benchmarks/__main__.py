@@ -42,6 +42,8 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=32, help="sequences of a step")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--peer-precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--peer-micro-batch", type=int, help="sequences that the peer has at once")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
 
 
 def _train(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -55,6 +57,8 @@ def _train(arguments: argparse.Namespace) -> dict[str, Any]:
         batch=arguments.batch,
         precision=arguments.precision,
         peer_precision=arguments.peer_precision,
+        peer_micro_batch=arguments.peer_micro_batch,
+        device=arguments.device,
     )
     return train.main(
         setting, rounds=arguments.rounds, steps=arguments.steps, threads=arguments.threads

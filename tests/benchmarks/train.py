@@ -1,5 +1,5 @@
-"""Real tokens a second of the trainer beside HF Trainer, on the CPU: same model, weights, batch,
-optimizer, schedule and data order, no dropout.
+"""Real tokens a second of the trainer beside HF Trainer, on the CPU or one GPU: same model,
+weights, batch, optimizer, schedule and data order, no dropout.
 
 First the maths: HF Trainer is fed the very batches of the trainer, padded, and the loss of every
 step must agree. Only then the speed: HF Trainer as it is used, with dynamic padding and
@@ -8,6 +8,7 @@ DataCollatorForLanguageModeling.
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,9 +32,9 @@ from lmtrainer.config import RunConfig, parse, resolve
 from lmtrainer.dataset import TrainingRows, open_prepared, prepare
 from lmtrainer.dataset.batches import Batch
 from lmtrainer.models import build
-from lmtrainer.optim.schedules import learning_rate
 from lmtrainer.parallel.world import World
-from lmtrainer.train.engine import Engine
+from lmtrainer.train.engine import Engine, StepResult
+from lmtrainer.train.loop import PhaseWork, run_phase
 from tests.benchmarks.rounds import Sample, Stopwatch, in_turn, summary, table
 
 WARM_UP = 3
@@ -54,6 +55,9 @@ class Setting:
     batch: int = 32
     precision: Literal["fp32", "bf16"] = "fp32"
     peer_precision: Literal["fp32", "bf16"] = "fp32"
+    peer_micro_batch: int | None = None
+    """Sequences that HF Trainer computes at once; all of the batch unless given."""
+    device: Literal["cpu", "cuda"] = "cpu"
 
     @property
     def vocabulary(self) -> int:
@@ -74,6 +78,10 @@ def main(setting: Setting, *, rounds: int, steps: int, threads: int) -> dict[str
     result = summary(samples, *sides)
     result["setting"] = vars(setting)
     result["lossDifference"] = difference
+    if setting.device == "cuda":
+        result["gpu"] = torch.cuda.get_device_name()
+        result["teraflops"] = bench.teraflops(samples["lmtrainer"])
+        print(f"{result['gpu']}: {result['teraflops']:.0f} TFLOP/s of the model's own")
     print(table(result, "real tokens/s"))
     return result
 
@@ -107,35 +115,55 @@ class _Bench:
         return self._train_ours()[0]
 
     def _train_ours(self) -> tuple[Sample, list[float]]:
-        world = World(0, 0, 1, torch.device("cpu"))
-        model = build.from_folder(self.setting.family, self.weights)
+        world = World(0, 0, 1, torch.device(self.setting.device))
+        model = build.from_folder(self.setting.family, self.weights).to(world.device)
         engine = Engine(model, self.run, world, phase_index=0)
-        watch, losses, tokens = Stopwatch(), [], 0
-        for step in range(self.steps):
-            if step == WARM_UP:
-                watch.start()
-                tokens = 0
-            rate = learning_rate(self.run.phases[0], step, self.steps)
-            result = engine.step([self.batch(step)], step=step, learning_rate=rate, stop=False)
-            tokens += result.tokens
-            losses.append(result.loss)
-        return watch.stop(tokens), losses
+        work = PhaseWork(
+            phase=self.run.phases[0],
+            index=0,
+            start=0,
+            steps=self.steps,
+            rows=lambda step: [self.batch(step)],
+        )
+        watched = _Watched(self.setting.device)
+        run_phase(engine, work, self.run, watched)
+        _settle(self.setting.device)
+        return watched.watch.stop(watched.tokens), watched.losses
+
+    def teraflops(self, samples: list[Sample]) -> float:
+        """A second, of forward and backward passes through matrices and attention alone: what the
+        model needs, whatever was really computed (Chowdhery et al. 2022, arXiv 2204.02311, B)."""
+        needed = sum(self._flops(self.batch(step)) for step in range(WARM_UP, self.steps))
+        return needed / statistics.median(sample.seconds for sample in samples) / 1e12
+
+    def _flops(self, row: Batch) -> float:
+        sizes = self.run.model.architecture()
+        h, m = sizes.hidden_size, sizes.intermediate_size
+        matrices = sizes.layers * (4 * h * h + 2 * h * m) * len(row.tokens)
+        head = (h * self.setting.vocabulary + h * h) * len(row.targets)
+        pairs = float(np.square(np.array(row.lengths, dtype=np.float64)).sum())
+        return 6.0 * (matrices + head) + 12.0 * sizes.layers * h * pairs
 
     def peer(self) -> Sample:
         tokenizer = AutoTokenizer.from_pretrained(self.prepared.tokenizer)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         masked = self.setting.family == "bert"
         collator = DataCollatorForLanguageModeling(tokenizer, mlm=masked, mlm_probability=0.15)
-        clock = _Clock()
+        clock = _Clock(self.setting.device)
         sequences = [ids for step in range(self.steps) for ids in self._sequences(step)]
         trainer = Trainer(
             model=self._peer_model(),
-            args=self._arguments(self.setting.peer_precision),
+            args=self._arguments(
+                self.setting.peer_precision,
+                micro=self.setting.peer_micro_batch or self.setting.batch,
+                log_every=self.steps,
+            ),
             train_dataset=_Rows([{"input_ids": ids} for ids in sequences]),
             data_collator=collator,
             callbacks=[clock],
         )
         trainer.train()
+        _settle(self.setting.device)
         return clock.watch.stop(sum(len(ids) for ids in sequences[WARM_UP * self.setting.batch :]))
 
     def compare_losses(self) -> float:
@@ -143,10 +171,10 @@ class _Bench:
         rows: list[dict[str, Any]] = []
         for step in range(self.steps):
             rows.extend(_padded_rows(self.batch(step), self.setting.family))
-        clock = _Clock()
+        clock = _Clock(self.setting.device)
         trainer = Trainer(
             model=self._peer_model(),
-            args=self._arguments(self.setting.precision),
+            args=self._arguments(self.setting.precision, micro=self.setting.batch, log_every=1),
             train_dataset=_Rows(rows),
             data_collator=_stack,
             callbacks=[clock],
@@ -168,11 +196,14 @@ class _Bench:
         auto = AutoModelForMaskedLM if self.setting.family == "bert" else AutoModelForCausalLM
         return auto.from_pretrained(self.weights)
 
-    def _arguments(self, precision: str) -> TrainingArguments:
+    def _arguments(self, precision: str, *, micro: int, log_every: int) -> TrainingArguments:
+        """On a GPU batches are made by processes beside it, and it is not asked for every loss."""
+        on_gpu = self.setting.device == "cuda"
         return TrainingArguments(
             output_dir=str(self.folder / "peer"),
             max_steps=self.steps,
-            per_device_train_batch_size=self.setting.batch,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=self.setting.batch // micro,
             learning_rate=RATE,
             lr_scheduler_type="linear",
             warmup_steps=0,
@@ -180,10 +211,12 @@ class _Bench:
             max_grad_norm=1.0,
             optim="adamw_torch_fused",
             train_sampling_strategy="sequential",
-            logging_steps=1,
+            logging_steps=log_every,
             save_strategy="no",
             report_to="none",
-            use_cpu=True,
+            use_cpu=not on_gpu,
+            dataloader_num_workers=4 if on_gpu else 0,
+            dataloader_pin_memory=on_gpu,
             bf16=precision == "bf16",
             disable_tqdm=True,
             remove_unused_columns=False,
@@ -193,17 +226,52 @@ class _Bench:
 class _Clock(TrainerCallback):  # type: ignore[misc]
     """Starts the watch when the warm-up is over, and keeps the losses."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str) -> None:
+        self._device = device
         self.watch = Stopwatch()
         self.losses: list[float] = []
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == WARM_UP:
+            _settle(self._device)
             self.watch.start()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if "loss" in logs:
             self.losses.append(float(logs["loss"]))
+
+
+class _Watched:
+    """What happens around our steps: the same watch."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self.watch = Stopwatch()
+        self.losses: list[float] = []
+        self.tokens = 0
+
+    def stop_requested(self) -> bool:
+        return False
+
+    def stepped(self, step: int, rate: float, result: StepResult) -> None:
+        self.losses.append(result.loss)
+        self.tokens += result.tokens
+        if step == WARM_UP:
+            _settle(self._device)
+            self.tokens = 0
+            self.watch.start()
+
+    def evaluate(self, step: int) -> None:
+        pass
+
+    def save(self, step: int, *, wait: bool) -> None:
+        pass
+
+
+def _settle(device: str) -> None:
+    """Wait for what a GPU still computes."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 class _Rows(Dataset):  # type: ignore[type-arg]
