@@ -10,6 +10,7 @@ settings.register_profile("tests", deadline=None, derandomize=bool(os.environ.ge
 settings.load_profile("tests")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist, which looks for the groups, was there before this file
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What shares something costly stays in one process: the cluster, a finished job, a file."""
     if not config.pluginmanager.has_plugin("xdist"):
