@@ -15,13 +15,13 @@ demo: $(VENV)/demo.installed  ## train and evaluate a small BERT on this machine
 	$(BIN)/lmjob run manifests/examples/quickstart.yaml
 
 test: $(VENV)/test.installed  ## every test; with KUBECONFIG those of the cluster, too
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 test-fast: $(VENV)/test.installed  ## the tests that start no trainer
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "not slow and not demo and not cluster"
+	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not slow and not demo and not cluster"
 
 chaos: $(VENV)/test.installed  ## faults of saving and going on, at every place where they can strike
-	LMJOB_CHAOS=full $(BIN)/pytest --numprocesses 2 --dist loadgroup -m chaos
+	LMJOB_CHAOS=full $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder -m chaos
 
 verify: $(VENV)/verify.installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Settings of all tests."""
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -10,12 +11,16 @@ settings.register_profile("tests", deadline=None, derandomize=bool(os.environ.ge
 settings.load_profile("tests")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist, which looks for the groups, was there before this file
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What shares something costly stays in one process: the cluster, a finished job, a file."""
-    if not config.pluginmanager.has_plugin("xdist"):
-        return
-    for item in items:
-        home = item.path.relative_to(config.rootpath).parts
-        shared = home[1] if home[1] in ("cluster", "local") else "/".join(home)
-        item.add_marker(pytest.mark.xdist_group(shared))
+@pytest.hookimpl(optionalhook=True)  # of xdist, where that is used
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What shares something costly stays in one process: the cluster, a finished job, a file. (The
+    marks that xdist has for this do nothing with pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByHome(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            shared = ("tests/cluster/", "tests/local/")
+            return next((home for home in shared if file.startswith(home)), file)
+
+    return ByHome(config, log)
