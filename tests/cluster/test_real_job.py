@@ -94,7 +94,7 @@ def take_over(machine, site, release, kill):
     kill(leader)
     end = ("delete", "pod", leader, "--grace-period=1", "--wait=false")
     machine.kubectl("-n", "lmjob-system", *end)
-    run = Run(machine, site, long_example())
+    run = Run(machine, site, slow_example(STEPS_OF_AN_UPGRADE))
     run.apply()
     left = began + TAKE_OVER_SECONDS - time.monotonic()
     run.wait(lambda: release.leader() not in (leader, None), left, "other leader")
