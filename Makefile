@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 PROJECTS := pyproject.toml constraints.txt operator/pyproject.toml trainer_image/pyproject.toml
 
 .PHONY: help demo test test-fast chaos verify format crd bench bench-operator clean
@@ -15,13 +16,13 @@ demo: $(VENV)/demo.installed  ## train and evaluate a small BERT on this machine
 	$(BIN)/lmjob run manifests/examples/quickstart.yaml
 
 test: $(VENV)/test.installed  ## every test; with KUBECONFIG those of the cluster, too
-	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	$(PYTEST)
 
 test-fast: $(VENV)/test.installed  ## the tests that start no trainer
-	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder -m "not slow and not demo and not cluster"
+	$(PYTEST) -m "not slow and not demo and not cluster"
 
 chaos: $(VENV)/test.installed  ## faults of saving and going on, at every place where they can strike
-	LMJOB_CHAOS=full $(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder -m chaos
+	LMJOB_CHAOS=full $(PYTEST) -m chaos
 
 verify: $(VENV)/verify.installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -69,3 +69,8 @@ def mistakes_in(body: Any) -> list[str]:
 def spec_of(changes: dict[str, Any] | None = None) -> JobSpec:
     """The specification of the good job with changes."""
     return parse_job(changed(changes or {})).spec
+
+
+def mistakes_in_pods(**fields: object) -> list[str]:
+    """Of the good job with these fields in `pods`."""
+    return mistakes_in(changed({f"spec.pods.{name}": value for name, value in fields.items()}))

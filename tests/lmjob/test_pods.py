@@ -1,150 +1,43 @@
-"""Fields of pods: amounts, labels, tolerations, affinity, variables. A closed list."""
+"""Fields of pods: labels, tolerations, affinity, variables. A closed list."""
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from lmjob.api.spec.quantities import Quantity
 from lmjob.api.spec.refusals import REFUSED_POD_FIELDS
 from lmtrainer.config.mistakes import Mistake
 from lmtrainer.contract.environment import NodeEnvironment, to_env
-from tests.lmjob.bodies import changed, mistakes_in, spec_of
-
-
-def of_pods(**fields) -> list[str]:
-    return mistakes_in(changed({f"spec.pods.{name}": value for name, value in fields.items()}))
-
-
-class TestQuantities:
-    @pytest.mark.parametrize(
-        ("written", "amount"),
-        [
-            ("4", "4"),
-            (8, "8"),
-            (2.0, "2"),
-            ("250m", "0.25"),
-            ("16Gi", 16 * 1024**3),
-            ("1.5Gi", 3 * 1024**3 // 2),
-            ("100M", "100000000"),
-            ("1e3", "1000"),
-            ("5E-1", "0.5"),
-            ("2E", 2 * 10**18),
-            (".5", "0.5"),
-            ("+3", "3"),
-            ("100n", "0.0000001"),
-        ],
-    )
-    def test_amounts_of_kubernetes_are_read(self, written, amount):
-        assert Quantity.from_document(written).amount == Decimal(amount)
-
-    @pytest.mark.parametrize(
-        ("written", "way_out"),
-        [
-            ("4 cores", 'write "4"'),
-            ("16GB", 'write "16G"'),
-            ("16 GiB", 'write "16Gi"'),
-            ("16gi", 'write "16Gi"'),
-            ("250 m", 'write "250m"'),
-            ("much", "such as 4, 250m or 16Gi"),
-            ("", "such as 4, 250m or 16Gi"),
-            ("1e999999999", "such as 4"),
-            ("4\n", 'write "4"'),
-            (True, "such as 4"),
-            ([], "such as 4"),
-            (0.5, 'write "0.5"'),
-        ],
-    )
-    def test_other_texts_are_refused_with_what_was_meant(self, written, way_out):
-        (message,) = of_pods(resources={"limits": {"memory": written}})
-        assert message.startswith("spec.pods.resources.limits.memory: is not a quantity (got ")
-        assert way_out in message
-
-    def test_an_amount_beyond_64_bits_is_refused(self):
-        (message,) = of_pods(resources={"limits": {"cpu": 10**400}})
-        assert "limits.cpu: must fit in 64 bits (got an integer of 1329 bits)" in message
-
-    def test_a_negative_amount_is_refused(self):
-        (message,) = of_pods(resources={"limits": {"cpu": -1}})
-        assert "must not be negative (got -1)" in message
-
-    @settings(deadline=None)
-    @given(st.decimals(0, 10**17, places=3), st.sampled_from(["", "m", "k", "M", "Ki", "Gi", "e2"]))
-    def test_a_suffix_scales_exactly(self, number, suffix):
-        units = {"": 1, "m": Decimal("0.001"), "k": 1000, "M": 10**6, "Ki": 1024, "Gi": 2**30}
-        unit = Decimal(units.get(suffix, 100))
-        assert Quantity.from_document(f"{number:f}{suffix}").amount == number * unit
-
-
-class TestResources:
-    @pytest.mark.parametrize(
-        ("resources", "message"),
-        [
-            ({"limits": {"gpu": 1}}, "limits.gpu: unknown resource (got 1); did you mean nvidia"),
-            ({"limits": {"disk": 1}}, "limits.disk: unknown resource (got 1); known: cpu, memory"),
-            (
-                {"limits": {"nvidia.com/gpu": "0.5"}},
-                'limits["nvidia.com/gpu"]: must be a whole number of devices (got 0.5)',
-            ),
-            (
-                {"requests": {"nvidia.com/gpu": 1}},
-                'requests["nvidia.com/gpu"]: a device needs a limit (got 1); move it to limits',
-            ),
-            (
-                {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2}},
-                'requests["nvidia.com/gpu"]: must equal the limit 2 (got 1)',
-            ),
-            (
-                {"limits": {"memory": "512m"}},
-                "limits.memory: is a part of one byte (got 512m); did you mean 512Mi?",
-            ),
-            (
-                {"requests": {"cpu": "1.5"}, "limits": {"cpu": "1499m"}},
-                "requests.cpu: the cpu request exceeds the limit 1499m (got 1.5)",
-            ),
-            ({"limits": {"a b/c": 1}}, 'limits["a b/c"]: is not the name of a resource'),
-            ({"limit": {}}, "limit: unknown field; did you mean spec.pods.resources.limits?"),
-        ],
-    )
-    def test_wrong_resources_are_refused(self, resources, message):
-        (found,) = of_pods(resources=resources)
-        assert found.startswith(f"spec.pods.resources.{message}")
-
-    def test_equal_amounts_in_other_spellings_are_no_mistake(self):
-        assert of_pods(resources={"requests": {"cpu": "1000m"}, "limits": {"cpu": 1}}) == []
+from tests.lmjob.bodies import changed, mistakes_in, mistakes_in_pods, spec_of
 
 
 class TestVariables:
     @pytest.mark.parametrize("name", sorted(to_env(NodeEnvironment(job_uid="u", attempt=1))))
     def test_no_variable_of_the_contract_can_be_set(self, name):
-        (message,) = of_pods(env=[{"name": name, "value": "x"}])
+        (message,) = mistakes_in_pods(env=[{"name": name, "value": "x"}])
         assert message.startswith("spec.pods.env[0].name: is reserved")
 
     @pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID", "PET_NNODES"])
     def test_no_variable_of_the_ranks_can_be_set(self, name):
-        assert "is reserved" in of_pods(env=[{"name": name}])[0]
+        assert "is reserved" in mistakes_in_pods(env=[{"name": name}])[0]
 
     @pytest.mark.parametrize("name", ["LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME"])
     def test_no_variable_that_loads_code_can_be_set(self, name):
-        assert "is not allowed" in of_pods(env=[{"name": name}])[0]
+        assert "is not allowed" in mistakes_in_pods(env=[{"name": name}])[0]
 
     def test_threads_have_a_field_of_their_own(self):
-        (message,) = of_pods(env=[{"name": "OMP_NUM_THREADS", "value": "4"}])
+        (message,) = mistakes_in_pods(env=[{"name": "OMP_NUM_THREADS", "value": "4"}])
         assert message.endswith("remove it and give spec.threadsPerProcess")
 
     @pytest.mark.parametrize("name", ["", "1A", "A=B", "A B", "A\n", "é"])
     def test_a_name_that_is_none_is_refused(self, name):
-        assert "must be letters, digits" in of_pods(env=[{"name": name}])[0]
+        assert "must be letters, digits" in mistakes_in_pods(env=[{"name": name}])[0]
 
     def test_a_number_as_value_is_refused_as_kubernetes_does(self):
-        (message,) = of_pods(env=[{"name": "A", "value": 1}])
+        (message,) = mistakes_in_pods(env=[{"name": "A", "value": 1}])
         assert message == "spec.pods.env[0].value: must be a string (got 1); put it in quotes"
 
     def test_one_name_twice_is_refused(self):
-        (message,) = of_pods(env=[{"name": "A"}, {"name": "B"}, {"name": "A"}])
+        (message,) = mistakes_in_pods(env=[{"name": "A"}, {"name": "B"}, {"name": "A"}])
         assert message == 'spec.pods.env[2].name: is used twice (got "A"); remove one'
 
     @pytest.mark.parametrize(
@@ -167,61 +60,61 @@ class TestVariables:
         ],
     )
     def test_the_only_source_of_a_value_is_an_entry_of_a_secret(self, source, message):
-        (found,) = of_pods(env=[{"name": "A", "valueFrom": source}])
+        (found,) = mistakes_in_pods(env=[{"name": "A", "valueFrom": source}])
         assert found.startswith(f"spec.pods.env[0].valueFrom{message}")
 
     @pytest.mark.parametrize("key", ["a", "AWS_SECRET_ACCESS_KEY", ".netrc", "a..b", "x" * 253])
     def test_keys_of_secrets_are_those_of_kubernetes(self, key):
         source = {"secretKeyRef": {"name": "s3", "key": key}}
-        assert of_pods(env=[{"name": "A", "valueFrom": source}]) == []
+        assert mistakes_in_pods(env=[{"name": "A", "valueFrom": source}]) == []
 
     @pytest.mark.parametrize("key", ["", ".", "..", "..a", "a/b", "a b", "é", "a\n", "x" * 254])
     def test_other_keys_are_refused(self, key):
         source = {"secretKeyRef": {"name": "s3", "key": key}}
-        (found,) = of_pods(env=[{"name": "A", "valueFrom": source}])
+        (found,) = mistakes_in_pods(env=[{"name": "A", "valueFrom": source}])
         assert ".secretKeyRef.key: is not a key of a Secret, such as access-key" in found
 
     @pytest.mark.parametrize("value", ["x", ""])
     def test_a_variable_has_one_value(self, value):
         source = {"secretKeyRef": {"name": "s3", "key": "a"}}
-        (found,) = of_pods(env=[{"name": "A", "value": value, "valueFrom": source}])
+        (found,) = mistakes_in_pods(env=[{"name": "A", "value": value, "valueFrom": source}])
         rule = "cannot be given beside a value (got an object); remove either"
         assert found == f"spec.pods.env[0].valueFrom: {rule}"
 
     def test_code_is_loaded_out_of_no_secret_either(self):
         source = {"secretKeyRef": {"name": "s3", "key": "a"}}
-        (found,) = of_pods(env=[{"name": "LD_PRELOAD", "valueFrom": source}])
+        (found,) = mistakes_in_pods(env=[{"name": "LD_PRELOAD", "valueFrom": source}])
         assert "is not allowed" in found
 
 
 class TestLabels:
     @pytest.mark.parametrize("key", ["a", "example.org/a", "A_b.c-d", "kueue.x-k8s.io/queue-name"])
     def test_label_keys_of_kubernetes_are_accepted(self, key):
-        assert of_pods(labels={key: "v"}) == []
+        assert mistakes_in_pods(labels={key: "v"}) == []
 
     @pytest.mark.parametrize("key", ["", "a b", "/a", "a/", "a/b/c", "-a", "A.org/a", "x" * 64])
     def test_other_keys_are_refused(self, key):
-        (message,) = of_pods(labels={key: "v"})
+        (message,) = mistakes_in_pods(labels={key: "v"})
         assert "is not a label key" in message
 
     @pytest.mark.parametrize("value", ["", "a", "A.b_c-9", "x" * 63])
     def test_label_values_of_kubernetes_are_accepted(self, value):
-        assert of_pods(labels={"a": value}) == []
+        assert mistakes_in_pods(labels={"a": value}) == []
 
     @pytest.mark.parametrize("value", ["-a", "a/b", "a b", "x" * 64, "a\n"])
     def test_other_values_are_refused_but_fit_an_annotation(self, value):
-        (message,) = of_pods(labels={"a": value})
+        (message,) = mistakes_in_pods(labels={"a": value})
         assert message.startswith("spec.pods.labels.a: must be at most 63 letters")
-        assert of_pods(annotations={"a": value}) == []
+        assert mistakes_in_pods(annotations={"a": value}) == []
 
     @pytest.mark.parametrize("field", ["labels", "annotations"])
     def test_the_prefix_of_the_operator_is_its_own(self, field):
-        (message,) = of_pods(**{field: {"lmtraining.dev/job": "x"}})
+        (message,) = mistakes_in_pods(**{field: {"lmtraining.dev/job": "x"}})
         assert "lmtraining.dev/ is the operator's own" in message
 
     def test_annotations_that_switch_protection_off_are_refused(self):
         key = "container.apparmor.security.beta.kubernetes.io/main"
-        (message,) = of_pods(annotations={key: "unconfined"})
+        (message,) = mistakes_in_pods(annotations={key: "unconfined"})
         assert "weakens the pod's protection" in message
 
 
@@ -240,7 +133,7 @@ class TestPlacement:
         ],
     )
     def test_tolerations(self, toleration, message):
-        found = of_pods(tolerations=[toleration])
+        found = mistakes_in_pods(tolerations=[toleration])
         assert [m.startswith(f"spec.pods.tolerations[0].{message}") for m in found] == (
             [] if message is None else [True]
         )
@@ -275,13 +168,13 @@ class TestPlacement:
     def test_affinity_reaches_no_other_namespace(self):
         term = {"labelSelector": {}, "topologyKey": "zone", "namespaces": ["other"]}
         rule = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
-        (message,) = of_pods(affinity={"podAffinity": rule})
+        (message,) = mistakes_in_pods(affinity={"podAffinity": rule})
         assert "namespaces: unknown field" in message
 
     def test_an_operator_without_its_values_is_refused(self):
         terms = [{"matchExpressions": [{"key": "gpu", "operator": "In"}]}]
         rule = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
-        (message,) = of_pods(affinity={"nodeAffinity": rule})
+        (message,) = mistakes_in_pods(affinity={"nodeAffinity": rule})
         assert "values: In takes at least one value" in message
 
 
@@ -314,5 +207,5 @@ def test_what_is_no_image_is_refused(image):
 
 
 def test_shared_memory_must_be_some():
-    (message,) = of_pods(sharedMemory="0Gi")
+    (message,) = mistakes_in_pods(sharedMemory="0Gi")
     assert message.startswith("spec.pods.sharedMemory: must be > 0 (got 0Gi)")

@@ -4,54 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import time
-from typing import Any
 
 import pytest
 
-from lmjob.api.spec import parse_job
-from lmjob.core.plan import Facts, JobPlan, plan_job
+from lmjob.core.plan import JobPlan
 from lmjob.render import config_map, owner_reference, pod, service
 from lmtrainer.config import MistakesError, ResolvedRun, parse
 from lmtrainer.contract.environment import from_env
-from tests.lmjob.bodies import changed
-
-UID = "11111111-2222-3333-4444-555555555555"
-MASTER_IP = "10.1.2.3"
-
-CLAIMS = {
-    "spec.data.train": ["pvc://corpus.v1/wiki"],
-    "spec.data.cache": "pvc://cache/sets",
-    "spec.output.to": "pvc://results/good",
-}
-
-
-def plan_with(changes: dict[str, Any] | None = None) -> JobPlan:
-    """The plan of the good job with changes."""
-    group = {"spec.workers.replicas": 2, "spec.phases[0].globalBatchSize": 24}
-    body = changed({**group, **(changes or {})})
-    return plan_job(parse_job(body), uid=UID, facts=Facts(default_image="lmtrainer:test"))
-
-
-def pods_of(plan: JobPlan, *, master_ip: str | None = MASTER_IP) -> dict[str, dict[str, Any]]:
-    """Every pod of attempt 3, by role and index."""
-    return {
-        str(replica.key): pod(plan, stage.name, replica, 3, master_ip=master_ip)
-        for stage in plan.stages
-        for replica in stage.replicas
-    }
-
-
-def container_of(found: dict[str, Any]) -> dict[str, Any]:
-    (container,) = found["spec"]["containers"]
-    return dict(container)
-
-
-def env_of(found: dict[str, Any]) -> dict[str, str]:
-    variables = container_of(found)["env"]
-    assert len({v["name"] for v in variables}) == len(variables)
-    return {v["name"]: v["value"] for v in variables}
+from tests.lmjob.rendered import MASTER_IP, UID, container_of, env_of, plan_with, pods_of
 
 
 def test_every_object_is_owned_by_the_job_and_goes_with_it():
@@ -153,26 +114,6 @@ def test_the_launcher_reads_its_environment_and_its_configuration():
     assert ranks == [0, 2]
 
 
-def test_folders_that_the_launcher_is_told_of_are_mounted():
-    for found in pods_of(plan_with(CLAIMS)).values():
-        node, container = from_env(env_of(found)), container_of(found)
-        mounts = {m["mountPath"]: m for m in container["volumeMounts"]}
-        volumes = {v["name"]: v for v in found["spec"]["volumes"]}
-        assert {m["name"] for m in mounts.values()} == volumes.keys()
-        assert all(re.fullmatch("[a-z0-9-]{1,63}", name) for name in volumes)
-        for claim, folder in node.claims.items():
-            source = volumes[mounts[folder]["name"]]["persistentVolumeClaim"]
-            assert source["claimName"] == claim
-        for folder in (node.node_dir, "/tmp", "/dev/shm"):
-            assert "emptyDir" in volumes[mounts[folder]["name"]]
-            assert not mounts[folder].get("readOnly")
-        assert mounts["/etc/lmtrainer"]["readOnly"]
-        config = volumes[mounts["/etc/lmtrainer"]["name"]]["configMap"]
-        assert config["name"] == config_map(plan_with(CLAIMS))["metadata"]["name"]
-        assert config["items"] == [{"key": "config.json", "path": "config.json"}]
-        assert node.termination_log == container["terminationMessagePath"]
-
-
 def test_what_libraries_keep_lies_in_a_writable_folder():
     for found in pods_of(plan_with()).values():
         env = env_of(found)
@@ -201,57 +142,6 @@ def test_a_secret_is_named_in_the_pods_of_its_roles_and_nowhere_read():
         assert len(set(names)) == len(names)
     assert {"name": "HF_HOME", "valueFrom": source} in container_of(found["worker-0"])["env"]
     assert env_of(found["evaluate-0"])["AWS_SECRET_ACCESS_KEY"] == "$$(x)"
-
-
-@pytest.mark.parametrize(
-    ("key", "writable"),
-    [
-        ("prepare-0", {"cache", "results"}),
-        ("master-0", {"results"}),
-        ("worker-0", set()),
-        ("worker-1", set()),
-        ("evaluate-0", {"results"}),
-    ],
-)
-def test_a_claim_is_writable_only_for_those_who_write(key, writable):
-    found = pods_of(plan_with(CLAIMS))[key]
-    mounts = container_of(found)["volumeMounts"]
-    claims = {m["mountPath"].rpartition("/")[2]: m for m in mounts if "claims" in m["mountPath"]}
-    assert claims.keys() == {"corpus.v1", "cache", "results"}
-    assert {claim for claim, mount in claims.items() if not mount["readOnly"]} == writable
-
-
-@pytest.mark.parametrize(
-    ("cache", "writable"), [("pvc://cache/lm", {"cache"}), (None, {"results"})]
-)
-def test_a_node_that_helps_to_prepare_writes_only_where_the_dataset_lies(cache, writable):
-    plan = plan_with({**CLAIMS, "spec.prepare.replicas": 2, "spec.data.cache": cache})
-    mounts = container_of(pods_of(plan)["prepare-1"])["volumeMounts"]
-    claims = {m["mountPath"].rpartition("/")[2]: m for m in mounts if "claims" in m["mountPath"]}
-    assert {claim for claim, mount in claims.items() if not mount["readOnly"]} == writable
-
-
-def test_a_volume_is_read_only_as_a_whole_where_nobody_of_the_job_writes():
-    for found in pods_of(plan_with(CLAIMS)).values():
-        sources = [v.get("persistentVolumeClaim") for v in found["spec"]["volumes"]]
-        whole = {s["claimName"]: s["readOnly"] for s in sources if s}
-        assert whole == {"corpus.v1": True, "cache": False, "results": False}
-
-
-def test_one_claim_for_all_is_written_by_leaders_and_read_by_workers():
-    one = {name: "pvc://all/x" for name in ("spec.data.cache", "spec.output.to")}
-    pods = pods_of(plan_with({"spec.data.train": ["pvc://all/text"], **one}))
-    read_only = {
-        key: [m["readOnly"] for m in container_of(p)["volumeMounts"] if "claims" in m["mountPath"]]
-        for key, p in pods.items()
-    }
-    assert read_only == {
-        "prepare-0": [False],
-        "master-0": [False],
-        "worker-0": [True],
-        "worker-1": [True],
-        "evaluate-0": [False],
-    }
 
 
 def test_no_start_waits_for_dns():

@@ -10,7 +10,7 @@ import pytest
 
 from lmjob.render import NotAllowedError, config_map, service
 from lmjob.render.allowed import check
-from tests.lmjob.test_render import plan_with, pods_of
+from tests.lmjob.rendered import plan_with, pods_of
 
 SECRET = {"secretKeyRef": {"name": "x", "key": "y"}}
 SPEC = "spec.containers[0]"

@@ -37,6 +37,8 @@ STRICTER = {
 LAXER = {'"a\\/b"'}
 # Half a character, for which kubectl puts U+FFFD; the rules of fields refuse it.
 KEPT = {"json lone surrogate"}
+# Two keys become one: which of their values stays, kubectl's map draws anew each time.
+DRAWN = {"dup via types"}
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -122,4 +124,4 @@ def test_the_kubectl_of_this_machine_reads_documents_as_recorded():
         found, recorded = kubectl_reads(text), ANSWERS[name]
         if same_version or "value" in found:
             assert found.get("refused") == recorded.get("refused"), name
-            assert same(found.get("value"), recorded.get("value")), name
+            assert name in DRAWN or same(found.get("value"), recorded.get("value")), name

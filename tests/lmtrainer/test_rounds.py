@@ -10,6 +10,7 @@ import pytest
 from lmtrainer.config import document
 from lmtrainer.dataset import ALONE, Following, Leading, leading, rounds
 from lmtrainer.dataset.crew import Crew
+from lmtrainer.dataset.leading import Given
 from lmtrainer.dataset.rounds import Round
 from tests.lmtrainer.notes import SECONDS, Notes
 
@@ -53,7 +54,7 @@ def follow(board, done, seen):
 
 def test_a_node_alone_does_everything_and_announces_nothing():
     done, read = [], []
-    found = dict(ALONE.each(ROUND, Crew(done, 1), act, TASKS, read.append))
+    found = dict(ALONE.each(Given(ROUND, act, TASKS), Crew(done, 1), read.append))
     assert found == {number: -10 * number for number in TASKS}
     assert done == read == [30, 50, 80, 90]
 
@@ -64,7 +65,7 @@ def test_each_task_of_each_round_is_done_once_by_whoever_is_free():
     leader = Leading(board)
     other = Round(**{**vars(ROUND), "kind": "encode", "firsts": (0, 1, 2, 3)})
     for announced in (ROUND, other):
-        found = dict(leader.each(announced, Crew(mine, 1), act, TASKS, read.append))
+        found = dict(leader.each(Given(announced, act, TASKS), Crew(mine, 1), read.append))
         assert found == {number: -10 * number for number in TASKS}
     leader.end()
     for thread in threads:
@@ -78,7 +79,7 @@ def test_each_task_of_each_round_is_done_once_by_whoever_is_free():
 def test_a_node_that_comes_late_takes_what_is_left_and_one_that_never_comes_is_not_waited_for():
     board, mine, theirs, seen = Notes(here=1), [], [], []
     leader = Leading(board)
-    found = leader.each(ROUND, Crew(mine, 1), act, TASKS, lambda count: None)
+    found = leader.each(Given(ROUND, act, TASKS), Crew(mine, 1), lambda count: None)
     assert next(found) == (3, -30)
     late = in_thread(lambda: follow(board, theirs, seen))
     late.join(SECONDS)

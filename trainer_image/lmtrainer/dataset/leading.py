@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from lmtrainer.config import document
 from lmtrainer.dataset.crew import Crew, Sized
@@ -25,6 +26,17 @@ R = TypeVar("R")
 """Something that is the same once it was written as JSON and read."""
 
 
+@dataclass(frozen=True)
+class Given(Generic[M, T, R]):
+    """The tasks of a round."""
+
+    announced: Round
+    act: Callable[[M, T, OnRead], R]
+    """A function of a module."""
+    tasks: Mapping[int, T]
+    """By their numbers, in the order in which they are begun."""
+
+
 class Nodes(Protocol):
     """Those that prepare a dataset, as the leader sees them."""
 
@@ -32,14 +44,9 @@ class Nodes(Protocol):
     """How many share this machine's processors."""
 
     def each(
-        self,
-        announced: Round,
-        crew: Crew[M],
-        act: Callable[[M, T, OnRead], R],
-        tasks: Mapping[int, T],
-        on_read: OnRead,
+        self, given: Given[M, T, R], crew: Crew[M], on_read: OnRead
     ) -> Iterator[tuple[int, R]]:
-        """What `act` made of each task, by number, as they get done; see `Crew.each`."""
+        """What was made of each task, by number, as they get done; see `Crew.each`."""
         ...
 
 
@@ -49,14 +56,9 @@ class Alone:
     on_this_machine = 1
 
     def each(
-        self,
-        announced: Round,
-        crew: Crew[M],
-        act: Callable[[M, T, OnRead], R],
-        tasks: Mapping[int, T],
-        on_read: OnRead,
+        self, given: Given[M, T, R], crew: Crew[M], on_read: OnRead
     ) -> Iterator[tuple[int, R]]:
-        yield from crew.each(act, tasks.items(), on_read)
+        yield from crew.each(given.act, given.tasks.items(), on_read)
 
 
 ALONE = Alone()
@@ -71,16 +73,11 @@ class Kept:
         self.on_this_machine = nodes.on_this_machine
 
     def each(
-        self,
-        announced: Round,
-        crew: Crew[M],
-        act: Callable[[M, T, OnRead], R],
-        tasks: Mapping[int, T],
-        on_read: OnRead,
+        self, given: Given[M, T, R], crew: Crew[M], on_read: OnRead
     ) -> Iterator[tuple[int, R]]:
-        for number, found in self._nodes.each(announced, crew, act, tasks, on_read):
-            if announced.kind == "encode":
-                self._hear(tasks[number].size)
+        for number, found in self._nodes.each(given, crew, on_read):
+            if given.announced.kind == "encode":
+                self._hear(given.tasks[number].size)
             yield number, found
 
 
@@ -93,24 +90,19 @@ class Leading:
         self.on_this_machine = on_this_machine
 
     def each(
-        self,
-        announced: Round,
-        crew: Crew[M],
-        act: Callable[[M, T, OnRead], R],
-        tasks: Mapping[int, T],
-        on_read: OnRead,
+        self, given: Given[M, T, R], crew: Crew[M], on_read: OnRead
     ) -> Iterator[tuple[int, R]]:
-        talk = Talk(self._board, self._announce(json.dumps(document(announced))))
+        talk = Talk(self._board, self._announce(json.dumps(document(given.announced))))
         seldom = Seldom()
         news: list[tuple[int, R]] = []
-        left = len(tasks)
+        left = len(given.tasks)
 
         def look(count: int) -> None:
             told = list(talk.news()) if seldom.due() else []
             news.extend(told)
-            on_read(count + sum(tasks[number].size for number, _ in told))
+            on_read(count + sum(given.tasks[number].size for number, _ in told))
 
-        for found in crew.each(act, talk.drawn(tasks), look):
+        for found in crew.each(given.act, talk.drawn(given.tasks), look):
             left -= 1
             yield found
             left -= len(news)

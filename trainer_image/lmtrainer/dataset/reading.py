@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from lmtrainer.dataset.crew import Crew
-from lmtrainer.dataset.leading import Nodes
+from lmtrainer.dataset.leading import Given, Nodes
 from lmtrainer.dataset.rounds import Round
 from lmtrainer.dataset.tasks import Files, describe_files, text_sha256
 from lmtrainer.text.files import OnRead, described
@@ -29,7 +29,7 @@ def read_text(corpus: Corpus, nodes: Nodes, processes: int, on_read: OnRead) -> 
     tasks = dict(enumerate(pieces))
     announced = Round(kind="read", text=text_sha256(pieces), numbers=tuple(tasks))
     with Crew(None, min(processes, len(pieces))) as crew:
-        found = dict(nodes.each(announced, crew, describe_files, tasks, on_read))
+        found = dict(nodes.each(Given(announced, describe_files, tasks), crew, on_read))
     return [fact for number in tasks for fact in found[number]]
 
 

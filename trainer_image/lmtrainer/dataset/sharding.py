@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lmtrainer.dataset.crew import Crew
-from lmtrainer.dataset.leading import Nodes
+from lmtrainer.dataset.leading import Given, Nodes
 from lmtrainer.dataset.merging import merge
 from lmtrainer.dataset.rounds import Round
 from lmtrainer.dataset.tasks import (
@@ -127,7 +127,8 @@ class _Leader:
             tasks = {part.number: part for part in self._cut if not part.held_out}
             announced = replace(self._round, numbers=tuple(tasks))
             read = self._reading("count documents")
-            for number, count in self._nodes.each(announced, self._crew, count_part, tasks, read):
+            given = Given(announced, count_part, tasks)
+            for number, count in self._nodes.each(given, self._crew, read):
                 counts[number] = count
         return list(itertools.accumulate(counts[:-1], initial=0))
 
@@ -140,7 +141,8 @@ class _Leader:
             for part, first in zip(self._cut, firsts, strict=True)
         }
         announced = replace(self._round, kind="encode", numbers=tuple(tasks), firsts=tuple(firsts))
-        for _ in self._nodes.each(announced, self._crew, encode_task, tasks, read):
+        given = Given(announced, encode_task, tasks)
+        for _ in self._nodes.each(given, self._crew, read):
             pass
         read(0)
         folders = [task.folder for task in tasks.values()]
