@@ -117,8 +117,8 @@ def test_row_098_evaluation_drops_nothing(found: tuple[Prepared, ResolvedRun]) -
 def seen(order: Order, epochs: int) -> NDArray[np.int64]:
     """[epochs, samples]: how often each sample came in each epoch."""
     assert order.shares is not None
-    total = order.shares.total
-    samples = sum(order.shares.sizes)
+    (total,) = order.shares.epochs.sizes
+    samples = sum(order.shares.sizes[0])
     counts = np.zeros((epochs, samples), dtype=np.int64)
     numbers = np.concatenate(
         [order.at(step)[0] for step in range(-(-epochs * total // order.batches.at(0)[1]))]
@@ -129,8 +129,8 @@ def seen(order: Order, epochs: int) -> NDArray[np.int64]:
 
 
 def weighted(sizes: tuple[int, ...], counts: tuple[int, ...], batch: int = 7) -> Order:
-    shares = Shares(sizes, counts)
-    return Order(5, 0, Epochs((shares.total,)), even(batch), shares)
+    shares = Shares((sizes,), (counts,))
+    return Order(5, 0, shares.epochs, even(batch), shares)
 
 
 def test_weights_are_how_often_a_text_comes_in_each_epoch() -> None:
@@ -164,7 +164,7 @@ def test_no_sample_of_a_text_is_seen_more_than_once_oftener_than_another(
 
 def test_weights_of_one_change_nothing() -> None:
     plain = Order(5, 2, Epochs((17,)), even(4))
-    same = Order(5, 2, Epochs((17,)), even(4), Shares((8, 9), (8, 9)))
+    same = Order(5, 2, Epochs((17,)), even(4), Shares(((8, 9),), ((8, 9),)))
     for step in range(20):
         for ours, theirs in zip(plain.at(step), same.at(step), strict=True):
             assert ours.tolist() == theirs.tolist()

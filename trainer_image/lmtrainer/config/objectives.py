@@ -52,10 +52,6 @@ def pair_mistakes(
     if data.tokenized:
         rule = "has no sentences, of which mlm+nsp makes pairs"
         yield Mistake("data.tokenized", "true", rule, "give the text, or train mlm", about=about)
-    if data.weights is not None:
-        rule = "are for sequences of text, not for pairs of sentences"
-        way_out = "remove them, or train mlm"
-        yield Mistake("data.weights", show(data.weights), rule, way_out, about=about)
     if data.sequences not in (None, "documents"):
         rule = "knows nothing of pairs of sentences, which mlm+nsp needs"
         way_out = "leave it out, or train mlm"

@@ -27,7 +27,7 @@ class InstancePacker:
         self.shares: Shares | None = None
         if split == "train" and run.data.weights is not None:
             self.shares = shares_of(run.data.weights, self._tokens.sources, starts)
-        self.epochs = Epochs((self.shares.total if self.shares else len(starts),))
+        self.epochs = self.shares.epochs if self.shares else Epochs((len(starts),))
         self._pairs = run.objective_of(phase) == "mlm+nsp"
 
     def lengths(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:

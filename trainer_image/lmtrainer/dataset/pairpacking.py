@@ -14,22 +14,26 @@ from lmtrainer.dataset.pairchunks import AROUND
 from lmtrainer.dataset.pairing import PAIR
 from lmtrainer.dataset.pairs import of_passes
 from lmtrainer.dataset.prepare import Prepared
-from lmtrainer.dataset.weighting import Shares
+from lmtrainer.dataset.weighting import Shares, shares_of
 from lmtrainer.text.split import Split
 
 
 class PairPacker:
     """Pairs of sentences, two stretches of the text each."""
 
-    shares: Shares | None = None
-
     def __init__(self, prepared: Prepared, run: RunConfig, phase: Phase, split: Split) -> None:
         most = run.data.max_sequences if split == "train" else run.data.validation.max_sequences
         found = of_passes(prepared.pairs, split, phase.sequence_length)
         self._tables = [table[:most] for table in found]
-        self.epochs = Epochs(tuple(map(len, self._tables)))
-        self._begins = np.array([self.epochs.first(n) for n in range(len(self._tables))])
         self._tokens = prepared.tokens(split)
+        passes = Epochs(tuple(map(len, self._tables)))
+        self._begins = np.array([passes.first(n) for n in range(len(self._tables))])
+        self.shares: Shares | None = None
+        if split == "train" and run.data.weights is not None:
+            # A pair is of the text of its first part. Tables are searched where they lie.
+            starts = (table["a_start"] for table in self._tables)
+            self.shares = shares_of(run.data.weights, self._tokens.sources, *starts)
+        self.epochs = self.shares.epochs if self.shares else passes
         self._vocabulary = prepared.vocabulary
         self._masking = run.masking
         self._most = most_predictions(run.masking, phase.sequence_length)

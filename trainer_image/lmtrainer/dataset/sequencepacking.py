@@ -27,7 +27,7 @@ class SequencePacker:
         if split == "train" and run.data.weights is not None:
             begins = self._tokens.sources
             self.shares = shares_of(run.data.weights, begins, self.samples.starts)
-        self.epochs = Epochs((self.shares.total if self.shares else len(self.samples),))
+        self.epochs = self.shares.epochs if self.shares else Epochs((len(self.samples),))
         self._vocabulary = prepared.vocabulary
         self._masking = run.masking
 

@@ -1,15 +1,23 @@
-"""Texts that are seen more or less often than once in an epoch. Called by `dataset.order` and
-`dataset.sequencepacking`.
+"""Texts that are seen more or less often than once in an epoch. Called by `dataset.order` and by
+the packers of samples.
 
-Each text has an endless stream of its own, a new permutation of its samples every pass; an epoch
-takes the next weight x samples of it, rounded. So with weight 2 every sample comes twice an epoch,
-with 0.5 another half of them each epoch, and after any number of epochs no sample of a text was
-seen more than once oftener than another one. All of it is a function of epoch and place.
+Each text has an endless stream of its own, pass after pass over its samples, a new permutation of
+them in each; an epoch takes the next weight x samples of it, rounded. So with weight 2 every sample
+comes twice an epoch, with 0.5 another half of them each epoch, and after any number of epochs no
+sample of a text was seen more than once oftener than another one.
+
+Where the text is read in several ways (`pairs.passes`), each has samples of its own. The passes of
+a text over itself take turns, whatever epoch it is: with weight 2 an epoch is two passes and so two
+ways of pairing, with 0.5 two epochs go by before the next one. How much an epoch takes is weight x
+samples of the pass that the epoch would be without weights, so that a weight of 1 is none.
+
+All of it is a function of epoch and place.
 """
 
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,48 +25,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmtrainer.dataset import permutation
+from lmtrainer.dataset.epochs import Epochs
 from lmtrainer.faults import UserError
 from lmtrainer.randomness import Purpose, derive
+
+Ints = NDArray[np.int64]
+Table = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
 class Shares:
-    """How many samples of each text an epoch has. Samples are numbered text after text."""
+    """How many samples of each text an epoch has: both are [passes][texts]. Samples are numbered
+    pass after pass, and in each text after text."""
 
-    sizes: tuple[int, ...]
-    """Samples of each text."""
-    counts: tuple[int, ...]
-    """Samples of it in an epoch."""
+    sizes: Table
+    """Samples of each text in each pass."""
+    counts: Table
+    """Samples of it in the epochs that the pass would be: epoch e has counts[e % passes]."""
 
     @property
-    def total(self) -> int:
-        """Samples of an epoch."""
-        return sum(self.counts)
+    def epochs(self) -> Epochs:
+        """Samples of each epoch."""
+        return Epochs(tuple(map(sum, self.counts)))
 
-    def pick(
-        self, seed: int, phase_index: int, epochs: NDArray[np.int64], slots: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The sample in each slot of an epoch [n], slots numbered text after text, and the pass of
+    def pick(self, seed: int, phase_index: int, epochs: Ints, slots: Ints) -> tuple[Ints, Ints]:
+        """The sample in each slot of an epoch [n], slots numbered as samples are, and the pass of
         its text, from 0, in which it comes."""
-        ends = np.cumsum(self.counts)
-        text = np.searchsorted(ends, slots, side="right")
-        sizes, counts = np.array(self.sizes)[text], np.array(self.counts)[text]
-        firsts = np.cumsum((0, *self.sizes))[text]
-        passes, places = np.divmod(epochs * counts + slots - (ends[text] - counts), sizes)
-        for number, turn in set(zip(text.tolist(), passes.tolist(), strict=True)):
-            if self.counts[number] % self.sizes[number]:
-                here = (text == number) & (passes == turn)
-                key = derive(seed, Purpose.ORDER, phase_index, turn, number)
-                places[here] = permutation.at(key, self.sizes[number], places[here])
-        return firsts + places, passes
+        sizes, counts = np.array(self.sizes), np.array(self.counts)
+        cell = np.searchsorted(np.cumsum(counts), slots, side="right")
+        turn, text = np.divmod(cell, sizes.shape[1])
+        place = epochs // len(sizes) * counts.sum(axis=0)[text] + _before(counts)[turn, text]
+        laps, place = np.divmod(
+            place + slots - _before(counts.ravel())[cell], sizes.sum(axis=0)[text]
+        )
+        by_text = np.ascontiguousarray(sizes.T)
+        first = _before(by_text.ravel())[text * len(sizes)]
+        turn = np.searchsorted(np.cumsum(by_text), first + place, side="right") % len(sizes)
+        passes, place = laps * len(sizes) + turn, place - _before(sizes)[turn, text]
+        for number, at in set(zip(text.tolist(), passes.tolist(), strict=True)):
+            if not _even(sizes[:, number], counts[:, number]):
+                here = (text == number) & (passes == at)
+                key = derive(seed, Purpose.ORDER, phase_index, at, number)
+                size = int(sizes[at % len(sizes), number])
+                place[here] = permutation.at(key, size, place[here])
+        return _before(sizes.ravel()).reshape(sizes.shape)[turn, text] + place, passes
 
 
-def shares_of(weights: Sequence[float], begins: Sequence[int], starts: NDArray[np.int64]) -> Shares:
-    """Shares of texts that begin at these tokens of a split, of whose samples `starts` tells where
-    each begins, ascending. UserError if an epoch would have none."""
-    bounds = [0, *np.searchsorted(starts, begins[1:]).tolist(), len(starts)]
-    sizes = [end - begin for begin, end in itertools.pairwise(bounds)]
-    counts = [round(w * size) for w, size in zip(weights, sizes, strict=True)]
-    if not sum(counts):
-        raise UserError("data.weights: are so small that an epoch has no sequence; raise one")
+def _before(sizes: Ints) -> Ints:
+    """What lies before each, along the first axis."""
+    return np.cumsum(sizes, axis=0) - sizes
+
+
+def _even(sizes: Ints, counts: Ints) -> bool:
+    """Does every epoch begin and end with a pass of a text? The order within it is that of the
+    epoch then."""
+    lap = sizes.sum()
+    return not counts.sum() % lap and bool(np.isin(_before(counts) % lap, _before(sizes)).all())
+
+
+def shares_of(
+    weights: Sequence[float], begins: Sequence[int], *starts: Sequence[int] | Ints
+) -> Shares:
+    """Shares of texts that begin at these tokens of a split, of whose samples `starts` tells, for
+    each pass, where each begins, ascending. UserError if an epoch would have none."""
+    sizes, counts = [], []
+    for samples in starts:
+        bounds = [0, *(bisect_left(samples, begin) for begin in begins[1:]), len(samples)]
+        size = tuple(end - begin for begin, end in itertools.pairwise(bounds))
+        sizes.append(size)
+        counts.append(tuple(round(w * n) for w, n in zip(weights, size, strict=True)))
+        if not sum(counts[-1]):
+            raise UserError("data.weights: are so small that an epoch has no sequence; raise one")
     return Shares(tuple(sizes), tuple(counts))
