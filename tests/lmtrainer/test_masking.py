@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtrainer.config.masking import MaskingConfig
-from lmtrainer.dataset.masking import Stretches, mask
+from lmtrainer.dataset import masking as module
+from lmtrainer.dataset.choosing import Stretches
+from lmtrainer.dataset.masking import mask
 from lmtrainer.randomness import derive
 from lmtrainer.vocab import Vocabulary
 
@@ -129,20 +131,27 @@ def test_a_row_without_a_regular_token_predicts_nothing():
     assert len(targets) == len(labels) == 0
 
 
+def test_a_row_of_more_sequences_than_are_sorted_at_once_is_masked_alike(monkeypatch):
+    once = masked(EQUAL[:50])
+    monkeypatch.setattr(module, "LINES", 7)
+    again = masked(EQUAL[:50])
+    assert all((a == b).all() for a, b in zip(once[1:4], again[1:4], strict=True))
+
+
+@pytest.mark.parametrize("most", [None, 5])
 @pytest.mark.parametrize("whole_words", [False, True])
-def test_a_row_of_very_different_lengths_is_masked_as_its_parts(whole_words):
+def test_a_row_of_very_different_lengths_is_masked_as_its_parts(whole_words, most):
     sizes = [3] * 30 + [400, 7, 1, 300] + [12] * 20
     stretches = [(500 * number, size) for number, size in enumerate(sizes)]
     words = dataclasses.replace(WORDS, continues=np.arange(1000) >= 700)
     masking = MaskingConfig(whole_words=whole_words)
     row, places = row_of(stretches)
-    assert places.halves() is not None
-    targets, labels = mask(row, places, masking, words)
+    targets, labels = mask(row, places, masking, words, most)
     assert (np.diff(targets) > 0).all()
     begin = 0
     for stretch in stretches:
         alone, place = row_of([stretch])
-        mine, ids = mask(alone, place, masking, words)
+        mine, ids = mask(alone, place, masking, words, most)
         inside = (targets >= begin) & (targets < begin + len(alone))
         assert (targets[inside] - begin).tolist() == mine.tolist()
         assert labels[inside].tolist() == ids.tolist()

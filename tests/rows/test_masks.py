@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from lmtrainer.config.masking import MaskingConfig
-from lmtrainer.dataset.masking import Stretches, capped, mask, most_predictions
+from lmtrainer.dataset.choosing import Stretches
+from lmtrainer.dataset.masking import capped, mask, most_predictions
 from lmtrainer.vocab import Vocabulary
 
 MASK, FIRST, PART, SIZE = 4, 5, 600, 1000

@@ -44,13 +44,33 @@ def derive(*parts: int) -> int:
 
 def bits(key: int | NDArray[np.uint64], counters: ArrayLike) -> NDArray[np.uint64]:
     """64 random bits for each counter. `key` may be an array that broadcasts with the counters."""
-    mixed = _mix_array(np.atleast_1d(counters).astype(np.uint64) + np.uint64(_GOLDEN))
-    return _mix_array(mixed ^ np.asarray(key, dtype=np.uint64))
+    return Counters(counters).bits(key)
 
 
 def uniform(key: int | NDArray[np.uint64], counters: ArrayLike) -> NDArray[np.float64]:
     """A number in [0, 1) for each counter, in steps of 2**-53."""
-    return np.ldexp((bits(key, counters) >> np.uint64(11)).astype(np.float64), -53)
+    return Counters(counters).uniform(key)
+
+
+class Counters:
+    """Counters from which numbers are drawn with several keys: half of the work is done once."""
+
+    def __init__(self, counters: ArrayLike) -> None:
+        self._mixed = _mix_array(np.atleast_1d(counters).astype(np.uint64) + np.uint64(_GOLDEN))
+
+    def __getitem__(self, which: NDArray[np.int64]) -> Counters:
+        """Some of them."""
+        found = object.__new__(Counters)
+        found._mixed = self._mixed[which]
+        return found
+
+    def bits(self, key: int | NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """As `bits`."""
+        return _mix_array(self._mixed ^ np.asarray(key, dtype=np.uint64))
+
+    def uniform(self, key: int | NDArray[np.uint64]) -> NDArray[np.float64]:
+        """As `uniform`."""
+        return (self.bits(key) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _mix(value: int) -> int:

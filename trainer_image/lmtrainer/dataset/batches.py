@@ -67,10 +67,9 @@ class TrainingRows:
         return self._order.epoch(step)
 
     def _keys(self, epochs: NDArray[np.int64]) -> NDArray[np.uint64]:
-        found, which = np.unique(epochs, return_inverse=True)
         parts = (self._run.seed, Purpose.MASKS, self._phase_index)
-        keys = [derive(*parts, int(epoch)) for epoch in found]
-        return np.array(keys, dtype=np.uint64)[which]
+        keys = {epoch: derive(*parts, epoch) for epoch in set(epochs.tolist())}
+        return np.array([keys[epoch] for epoch in epochs.tolist()], dtype=np.uint64)
 
 
 class EvaluationRows:

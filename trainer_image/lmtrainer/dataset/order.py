@@ -38,11 +38,11 @@ class Order:
         places = np.arange(begin, begin + size)
         epochs, places = self.epochs.of(places)
         numbers = np.empty_like(places)
-        for epoch in np.unique(epochs):
-            key = derive(self.seed, Purpose.ORDER, self.phase_index, int(epoch))
+        for epoch in set(epochs.tolist()):
+            key = derive(self.seed, Purpose.ORDER, self.phase_index, epoch)
             here = epochs == epoch
-            found = permutation.at(key, self.epochs.size(int(epoch)), places[here])
-            numbers[here] = found + self.epochs.first(int(epoch))
+            found = permutation.at(key, self.epochs.size(epoch), places[here])
+            numbers[here] = found + self.epochs.first(epoch)
         if self.shares is not None:
             return self.shares.pick(self.seed, self.phase_index, epochs, numbers)
         return numbers, epochs

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from lmtrainer.config import RunConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.dataset.batch import Batch
+from lmtrainer.dataset.choosing import Stretches
 from lmtrainer.dataset.epochs import Epochs
-from lmtrainer.dataset.masking import Stretches, mask, most_predictions
+from lmtrainer.dataset.masking import mask, most_predictions
 from lmtrainer.dataset.pairchunks import AROUND
 from lmtrainer.dataset.pairing import PAIR
 from lmtrainer.dataset.pairs import of_passes

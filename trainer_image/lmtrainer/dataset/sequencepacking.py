@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from lmtrainer.config import RunConfig
 from lmtrainer.config.phase import Phase
 from lmtrainer.dataset.batch import Batch
+from lmtrainer.dataset.choosing import Stretches
 from lmtrainer.dataset.epochs import Epochs
-from lmtrainer.dataset.masking import Stretches, mask, most_predictions
+from lmtrainer.dataset.masking import mask, most_predictions
 from lmtrainer.dataset.prepare import Prepared
 from lmtrainer.dataset.samples import cut_of
 from lmtrainer.dataset.weighting import Shares, shares_of

@@ -99,7 +99,7 @@ class Tokens:
         shards = np.searchsorted(bounds, starts, side="right") - 1
         if (starts + sizes > bounds[np.minimum(shards + 1, len(bounds) - 1)]).any():
             return False
-        for shard in np.unique(shards):
+        for shard in set(shards.tolist()):
             here = shards == shard
             count = sizes[here]
             inside = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
