@@ -46,12 +46,12 @@ def main(rank: int, strategy: str, ranks: int, folder: str, saved: str) -> None:
     run = run_of(parallel={"strategy": kind}, optimizer={"type": optimizer}, precision=precision)
     engine = engine_of(run, world)
     if saved:
-        go_on(engine, saved)
+        go_on(engine, saved, updates=SAVED_AT)
     for step in range(SAVED_AT if saved else 0, STEPS):
         rows = [row(10 * step + number) for number in range(5)][rank::ranks]
         engine.step(rows, step=step, learning_rate=1e-3, stop=False)
         if step + 1 == SAVED_AT:
-            save(engine, Path(folder) / "checkpoints")
+            save(engine, Path(folder) / "checkpoints", 0, SAVED_AT)
     fresh = model_of(run) if rank == 0 else None
     found = whole_model(engine.model, world, fresh)
     if rank == 0:
@@ -62,8 +62,8 @@ def main(rank: int, strategy: str, ranks: int, folder: str, saved: str) -> None:
     dist.destroy_process_group()
 
 
-def save(engine: Engine, root: Path) -> None:
-    position = Position(phase_index=0, step=SAVED_AT, phase="main")
+def save(engine: Engine, root: Path, phase_index: int, step: int) -> None:
+    position = Position(phase_index=phase_index, step=step, phase="main")
     state = State(
         position=position,
         job_uid="job-a",
@@ -73,13 +73,13 @@ def save(engine: Engine, root: Path) -> None:
     )
     snapshot = take(engine, state)
     if engine.world.is_leader:
-        checkpoint.save(root, snapshot, keep=2, fence=lambda: None)
+        checkpoint.save(root, snapshot, keep=3, fence=lambda: None)
     elif snapshot.part is not None:
         checkpoint.contribute(root, snapshot)
     dist.barrier()
 
 
-def go_on(engine: Engine, saved: str) -> None:
+def go_on(engine: Engine, saved: str, *, updates: int) -> None:
     found = checkpoint.verify(Path(saved), HASH) if engine.world.is_leader else None
     if engine.sharing.in_parts:
         put_back_parts(engine.model, saved)
@@ -88,8 +88,8 @@ def go_on(engine: Engine, saved: str) -> None:
     if not engine.sharing.in_parts:
         for parameter in engine.model.parameters():
             dist.broadcast(parameter.data, src=0)
-    engine.put_back(EngineState(updates=SAVED_AT))
-    put_back_moments(engine, found, saved, updates=SAVED_AT)
+    engine.put_back(EngineState(updates=updates))
+    put_back_moments(engine, found, saved, updates=updates)
 
 
 def held(engine: Engine) -> dict[str, int]:

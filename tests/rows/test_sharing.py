@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from lmtrainer.train.sharing import Sharded, Whole, sharing_of
+from tests.rows import phase_ranks
 from tests.rows.engines import ALONE, model_of, run_of
 
 Train = Callable[..., tuple[Path, dict[str, int]]]
@@ -31,16 +32,21 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
         key = (strategy, ranks, saved)
         if key not in done:
             folder = tmp_path_factory.mktemp(f"{strategy.replace(':', '-')}-{ranks}")
-            command = [sys.executable, "-m", "tests.rows.ranks", strategy, str(ranks), str(folder)]
-            command += [str(saved)] if saved else []
-            root = Path(__file__).parents[2]
-            env = {**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{root}"}
-            found = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-            assert found.returncode == 0, found.stderr[-4000:]
-            done[key] = folder, json.loads(found.stdout.splitlines()[-1])
+            more = [saved] if saved else []
+            done[key] = folder, started("ranks", strategy, ranks, folder, *more)
         return done[key]
 
     return run
+
+
+def started(program: str, *arguments: object) -> Any:
+    """Runs a program of ranks beside these tests; gives what it printed."""
+    command = [sys.executable, "-m", f"tests.rows.{program}", *map(str, arguments)]
+    root = Path(__file__).parents[2]
+    env = {**os.environ, "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{root}"}
+    found = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert found.returncode == 0, found.stderr[-4000:]
+    return json.loads(found.stdout.splitlines()[-1])
 
 
 def difference(one: Path, other: Path) -> float:
@@ -131,12 +137,73 @@ def test_a_single_process_has_nothing_to_share() -> None:
         assert not isinstance(found, Sharded)
 
 
-def test_what_is_sharded_takes_up_no_other_weights_later() -> None:
-    phases = [
-        {"name": "pairs", "steps": 1, "sequenceLength": 16, "objective": "mlm+nsp"},
-        {"name": "words", "steps": 1, "sequenceLength": 16, "objective": "mlm"},
-    ]
-    with pytest.raises(ValueError, match=r"parallel\.strategy: cannot train pairs.*zero1"):
-        run_of(parallel={"strategy": "fsdp"}, phases=phases)
-    assert run_of(parallel={"strategy": "fsdp"}, phases=phases[:1]).has_pairs
-    assert run_of(parallel={"strategy": "zero1"}, phases=phases).has_pairs
+Phases = Callable[..., tuple[Path, list[dict[str, list[str]]]]]
+ONLY_PAIRS = ("bert.pooler.", "cls.seq_relationship.")
+
+
+@pytest.fixture(scope="module")
+def in_phases(tmp_path_factory: pytest.TempPathFactory) -> Phases:
+    """Trains words, pairs and words again (`tests.rows.phase_ranks`), once; gives the folder, and
+    what the optimizer of each phase knew."""
+    done: dict[tuple[Any, ...], tuple[Path, Any]] = {}
+
+    def run(strategy: str, ranks: int, *more: object) -> tuple[Path, Any]:
+        key = (strategy, ranks, more)
+        if key not in done:
+            folder = tmp_path_factory.mktemp(f"{strategy.replace(':', '-')}-{ranks}")
+            done[key] = folder, started("phase_ranks", strategy, ranks, folder, *more)
+        return done[key]
+
+    return run
+
+
+def weights(folder: Path, phase: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """What a phase ended with: of pairs of sentences alone, and all else."""
+    found = load_file(folder / f"{phase}.safetensors")
+    pairs = {name: tensor for name, tensor in found.items() if name.startswith(ONLY_PAIRS)}
+    assert len(pairs) == 4
+    return pairs, {name: tensor for name, tensor in found.items() if name not in pairs}
+
+
+@pytest.mark.slow
+def test_a_sharded_model_trains_pairs_of_sentences_in_some_phases_only(in_phases: Phases) -> None:
+    """What no phase trains keeps its bits, in spite of the decay; all else is that of `ddp`."""
+    folder, known = in_phases("fsdp", 2)
+    plain, plainly_known = in_phases("ddp", 2)
+    for phase in range(3):
+        for ours, theirs in zip(weights(folder, phase), weights(plain, phase), strict=True):
+            assert all((ours[name] - theirs[name]).abs().max() < 1e-5 for name in ours)
+    assert known == plainly_known
+    for phase, told in enumerate(known):
+        of_pairs = [name for name in told["moved"] if name.startswith(ONLY_PAIRS)]
+        assert len(of_pairs) == (4 if phase == 1 else 0)
+        assert told["moments"] == told["moved"]
+        assert sorted(told["gradients"]) == of_pairs
+    fresh = {n: p for n, p in first_weights().items() if n.startswith(ONLY_PAIRS)}
+    (words, _), (pairs, before), (again, after) = (weights(folder, phase) for phase in range(3))
+    assert same(words, fresh) and same(again, pairs)
+    assert not any(torch.equal(pairs[name], words[name]) for name in pairs)
+    assert not same(before, after)
+
+
+def first_weights() -> dict[str, torch.Tensor]:
+    run = phase_ranks.run_in_phases("ddp")
+    return {name: p.detach() for name, p in phase_ranks.model_of(run).named_parameters()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("phase", "ranks"), [(1, 3), (2, 2)])
+def test_phases_of_a_sharded_model_go_on_from_a_checkpoint(
+    in_phases: Phases, phase: int, ranks: int
+) -> None:
+    """With as many ranks as before to the last bit, whatever earlier phases left behind."""
+    begun, _ = in_phases("fsdp", 2)
+    resumed, _ = in_phases("fsdp", ranks, begun / f"checkpoints/{phase}-main-step-00000003", phase)
+    for later in range(phase, 3):
+        for ours, theirs in zip(weights(resumed, later), weights(begun, later), strict=True):
+            assert ranks != 2 or same(ours, theirs)
+            assert all((ours[name] - theirs[name]).abs().max() < 1e-5 for name in ours)

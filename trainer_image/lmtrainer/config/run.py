@@ -77,7 +77,6 @@ class RunConfig:
 
     def mistakes(self) -> Iterator[Mistake]:
         yield from self._objective_mistakes()
-        yield from self._sharing_mistakes()
         yield from self._tokenized_mistakes()
         yield from share_mistakes(self.steps, self.phases)
         yield from self._length_mistakes()
@@ -102,19 +101,6 @@ class RunConfig:
     def draws_pairs(self) -> bool:
         """Are pairs of sentences to be made of documents?"""
         return self.has_pairs and self.data.sequences != "instances"
-
-    def _sharing_mistakes(self) -> Iterator[Mistake]:
-        """What is sharded stays as it is: no phase may take up or leave weights of its own."""
-        if self.parallel.strategy != "fsdp" or self.model.type is None:
-            return
-        if len({self.objective_of(phase) == "mlm+nsp" for phase in self.phases}) > 1:
-            yield Mistake(
-                "parallel.strategy",
-                '"fsdp"',
-                "cannot train pairs of sentences in some phases only",
-                "use zero1, or one objective for all phases",
-                about=("objective", "phases"),
-            )
 
     def _objective_mistakes(self) -> Iterator[Mistake]:
         if self.model.type is None:

@@ -32,8 +32,8 @@ BLOCK = 256
 
 
 def write_instances(prepared: Prepared, run: RunConfig, files: Sequence[Path]) -> int:
-    """Write all instances of the training text for the first phase, a file whole or not at all;
-    returns how many there are."""
+    """Write all instances of the training text for the first phase of a run without weights, a file
+    whole or not at all; returns how many there are."""
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(_whole(path)) for path in files]
         number = -1

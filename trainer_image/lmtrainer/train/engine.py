@@ -78,8 +78,7 @@ class Engine:
         self._run = run
         self._phase_index = phase_index
         self._pairs = run.objective_of(run.phases[phase_index]) == "mlm+nsp"
-        for parameter in pair_parameters(model):
-            parameter.requires_grad_(self._pairs)  # else they would wait for a gradient for ever
+        _train_pairs(model, trained=self._pairs)
         spare(model, run)
         if run.torch_compile:
             compile_parts(model)
@@ -201,6 +200,16 @@ def _counts(rows: Sequence[Batch]) -> list[float]:
         float(sum(len(row.pair_labels) for row in rows if row.pair_labels is not None)),
         float(sum(len(row.tokens) for row in rows)),
     ]
+
+
+def _train_pairs(model: nn.Module, *, trained: bool) -> None:
+    """Whether this phase trains what only pairs of sentences do. Else it would be waited for its
+    gradients for ever, and what an earlier phase left of those would count in the norm. Of a
+    sharded model these are the parts; torch does the same with what it gathers of them."""
+    for parameter in pair_parameters(model):
+        parameter.requires_grad_(trained)
+        if not trained:
+            parameter.grad = None
 
 
 def _at_once() -> None:
