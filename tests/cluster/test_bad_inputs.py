@@ -45,7 +45,6 @@ TERMS = (
     "spec.pods.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution."
     "nodeSelectorTerms"
 )
-TRAINING = ("data", "model", "phases", "checkpoint")
 SECRET = {"name": "s3", "key": "a"}
 PHASE = GOOD["spec"]["phases"][0]
 
@@ -85,11 +84,6 @@ MORE: dict[str, dict[str, Any]] = {
     "a sample to write to": {"spec.output.to": "sample://jargon"},
     "a store to work in": {"spec.output.to": "s3://results/good"},
     "no place in a store": {"spec.output.copyTo": "s3://results"},
-    "results of a program in a store": {
-        "spec.command": ["a"],
-        **dict.fromkeys((f"spec.{name}" for name in TRAINING), REMOVED),
-        "spec.output.copyTo": "s3://results/good",
-    },
     "another store": {"spec.output.copyTo": "gs://results/good"},
     "a pattern to write to": {"spec.data.cache": "pvc://a/*"},
     "threads": {"spec.pods.env": [{"name": "OMP_NUM_THREADS", "value": "1"}]},

@@ -89,8 +89,8 @@ def test_without_command_the_fields_of_a_training_are_missing_as_before() -> Non
         ({"spec.pods.env": [{"name": "LMJOB_OUTPUT", "value": "/"}]}, "spec.pods.env[0].name"),
         ({"spec.output.to": "pvc://results"}, "spec.output.to: is the whole claim"),
         (
-            {"spec.output.copyTo": "s3://results/mine"},
-            "spec.output.copyTo: copies no results of a program of your own (got ",
+            {"spec.output.copyTo": "s3://results"},
+            "spec.output.copyTo: is not s3://BUCKET/FOLDER, of letters, digits",
         ),
         ({"spec.processesPerNode": 3}, "spec.processesPerNode: is more than the 2 GPUs"),
     ],
@@ -131,7 +131,8 @@ def test_another_command_may_go_on_in_a_folder_and_a_training_may_not() -> None:
 
 
 def test_what_is_shown_names_the_command_and_the_claims() -> None:
-    text = "\n".join(describe(planned()))
+    text = "\n".join(describe(planned({"spec.output.copyTo": "s3://results/mine"})))
+    assert "s3://results/mine" in text
     assert "python train.py --data=pvc://corpus/wiki '$(HOME); `id` && rm *'" in text
     assert "corpus (read), results (written)" in text
     assert "phase" not in text

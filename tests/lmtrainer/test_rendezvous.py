@@ -15,6 +15,8 @@ from lmtrainer.parallel.rendezvous import (
     gather,
     handshake,
     open_store,
+    start_told,
+    tell_start,
     within,
 )
 
@@ -37,6 +39,15 @@ def client(port, fence=FENCE, seconds=5.0):
 
 def test_a_client_of_the_same_attempt_gets_in(port):
     handshake(client(port), FENCE)
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_the_word_of_the_leader_is_heard_once_it_is_said(port, needed):
+    leader, other = client(port), client(port)
+    assert start_told(other) is None
+    tell_start(leader, needed=needed)
+    assert start_told(leader) is needed
+    assert start_told(other) is needed
 
 
 @pytest.mark.parametrize(

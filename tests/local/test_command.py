@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import boto3
 import pytest
 
 from tests.local.jobs import Job
+from tests.rows.sinks.objectstore import BUCKET, ENVIRONMENT, serving
 
 pytestmark = pytest.mark.slow
 
@@ -59,3 +61,28 @@ def test_a_killed_program_starts_again_with_its_group(tmp_path):
     assert memory["durable"]["step"] >= 4, "what was told is known"
     assert json.loads((job.output / "records/train.json").read_text())["attempt"] == 2
     assert "was done before" in job.run(claims=("results",))
+
+
+def test_its_results_are_copied_to_a_store(tmp_path, monkeypatch):
+    program = tmp_path / "program.py"
+    program.write_text("import os; open(os.environ['LMJOB_OUTPUT'] + '/answer', 'w').write('42')")
+    (tmp_path / "results").mkdir()
+    spec = {
+        "command": ["python", str(program)],
+        "threadsPerProcess": 1,
+        "output": {"to": "pvc://results/small", "copyTo": f"s3://{BUCKET}/mine"},
+    }
+    with serving() as server:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.url}.items():
+            monkeypatch.setenv(name, value)
+        store = boto3.client("s3")
+        store.create_bucket(Bucket=BUCKET)
+        text = Job(tmp_path, spec).run(claims=("results",))
+        found = store.list_objects_v2(Bucket=BUCKET)["Contents"]
+        assert store.get_object(Bucket=BUCKET, Key="mine/answer")["Body"].read() == b"42"
+        for item in found:
+            store.delete_object(Bucket=BUCKET, Key=item["Key"])
+        store.delete_bucket(Bucket=BUCKET)
+    assert "copied to        s3://results/mine" in text
+    names = ["answer", "configuration.json", "manifest.json", "run.json"]
+    assert [item["Key"] for item in found] == [f"mine/{name}" for name in names]

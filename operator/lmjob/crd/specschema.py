@@ -4,10 +4,8 @@ apart. A model is trained out of data, model and phases; a command is run in the
 from __future__ import annotations
 
 from lmjob.api.spec import CommandSpec, JobSpec
-from lmjob.crd.cel import Cel, all_of, any_of, told
+from lmjob.crd.cel import Cel, all_of, any_of
 from lmjob.crd.schema import Schema, object_schema
-from lmtrainer.config.command import CommandConfig
-from lmtrainer.config.output import OutputConfig
 from lmtrainer.config.schema import fields
 
 _VALIDATIONS = "x-kubernetes-validations"
@@ -26,7 +24,7 @@ def spec_schema() -> Schema:
         "properties": {**trained["properties"], "command": run["properties"]["command"]},
         "required": [key for key in trained["required"] if key in run["required"]],
         _VALIDATIONS: [
-            *(rule.document() for rule in (*_needed(trained, run), _alone(), _copied())),
+            *(rule.document() for rule in (*_needed(trained, run), _alone())),
             *(_guarded(rule) for rule in trained[_VALIDATIONS]),
         ],
     }
@@ -57,11 +55,6 @@ def _alone() -> Cel:
         field="command",
         reason="FieldValueForbidden",
     )
-
-
-def _copied() -> Cel:
-    run = CommandConfig(command=("a",), output=OutputConfig(to="pvc://a/b", copy_to="s3://a/b"))
-    return told("!has(self.command) || !has(self.output.copyTo)", run.mistakes())
 
 
 def _guarded(rule: Schema) -> Schema:

@@ -17,6 +17,8 @@ def result_lines(output: Path, run: Work) -> Iterator[str]:
     program of the user's own, its folder."""
     if isinstance(run, CommandConfig):
         yield f"results          {_near(output)}"
+        if run.output.copy_to is not None:
+            yield f"copied to        {run.output.copy_to}"
         return
     found = _read(output / EVALUATION_FILE)
     yield from _figures(found)

@@ -22,6 +22,7 @@ from lmjob.core.memory import Memory
 from lmjob.core.plan.shapes import JobPlan
 from lmtrainer.config import document, parse
 from lmtrainer.config.schema import setting
+from lmtrainer.contract.output import RUNNER_FOLDER
 
 VERSION = 1
 
@@ -42,7 +43,7 @@ class Stored:
 
 
 def state_folder(output: Path) -> Path:
-    return output / ".lmjob"
+    return output / RUNNER_FOLDER
 
 
 def read(output: Path) -> Stored | None:

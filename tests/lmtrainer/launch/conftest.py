@@ -163,6 +163,7 @@ class Starter:
         command: list[str],
         *,
         output: Path,
+        copy_to: str | None = None,
         env: dict[str, str] | None = None,
         hang_seconds: int | None = None,
         **fields: Any,
@@ -172,7 +173,7 @@ class Starter:
             "command": command,
             "threadsPerProcess": 1,
             "hangSeconds": hang_seconds,
-            "output": {"to": str(output)},
+            "output": {"to": str(output), "copyTo": copy_to},
         }
         return self("", config=run, entry=True, env=env, **fields)
 

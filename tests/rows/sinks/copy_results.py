@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lmtrainer.config import RunConfig, parse
 from lmtrainer.output import claim
-from lmtrainer.output.copy import Copied, copy, reserve
+from lmtrainer.output.copy import Copied, copy, reserve, results_in
 
 NAMES = ("model", "evaluation.json", "loss.png")
 JOB = "job-a"
@@ -30,7 +30,8 @@ def copied(folder: Path, url: str) -> Copied:
     run = run_of(folder, url)
     with claim(folder, run, JOB, 1) as mine:
         prefix = reserve(url, run, JOB, 1)
-        return copy(mine, NAMES, prefix, run, tell=lambda done, total: None)
+        files = results_in(folder, NAMES)
+        return copy(mine, files, prefix, run, names=NAMES, tell=lambda done, total: None)
 
 
 def peak() -> int:

@@ -15,7 +15,7 @@ import pytest
 
 from lmtrainer.faults import FencedError, UserError
 from lmtrainer.output import claim
-from lmtrainer.output.copy import copy, reserve
+from lmtrainer.output.copy import copy, reserve, results_in
 from lmtrainer.output.identity import identity_of, identity_text
 from tests.rows.sinks import copy_results
 from tests.rows.sinks.looks import (
@@ -160,7 +160,8 @@ def test_another_job_of_the_same_configuration_goes_on_with_the_copy(
     with claim(output, run, "job-b", 1) as mine:
         folder = reserve(URL, run, "job-b", 1)
         assert server.sent() == [RUN]
-        copy(mine, copy_results.NAMES, folder, run, tell=lambda done, total: None)
+        files = results_in(output, copy_results.NAMES)
+        copy(mine, files, folder, run, names=copy_results.NAMES, tell=lambda done, total: None)
         assert server.sent() == []
 
 
@@ -175,5 +176,5 @@ def test_who_lost_the_prefix_meanwhile_does_not_finish(store: Any, output: Path)
     with claim(output, run, "job-a", 1) as mine:
         folder = reserve(URL, run, "job-a", 1)
         with pytest.raises(FencedError, match="belongs to job job-b now"):
-            copy(mine, ("loss.png",), folder, run, tell=taken)
+            copy(mine, results_in(output, ("loss.png",)), folder, run, tell=taken)
     assert MANIFEST not in keys(store)

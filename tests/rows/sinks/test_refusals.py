@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from lmtrainer.config import MistakesError, config_hash, parse
-from lmtrainer.config.command import CommandConfig
+from lmtrainer.config import MistakesError, config_hash
 from lmtrainer.faults import UserError
 from lmtrainer.s3 import StoreError
 from tests.rows.sinks import copy_results
@@ -131,13 +130,6 @@ def test_where_results_may_be_copied_to(url: str) -> None:
 def test_other_places_are_refused(url: str) -> None:
     with pytest.raises(MistakesError, match=r"^output\.copyTo: is not s3://BUCKET/FOLDER, of let"):
         copy_results.run_of(Path("/a/b"), url)
-
-
-def test_a_program_copies_its_own_results() -> None:
-    plain = {"command": ["a"], "output": {"to": "pvc://a/b", "copyTo": URL}}
-    words = r"output\.copyTo: copies no results of a program of your own .*; copy them in the pro"
-    with pytest.raises(MistakesError, match=words):
-        parse(CommandConfig, plain)
 
 
 def test_a_copy_decides_no_weights() -> None:

@@ -50,9 +50,6 @@ class CommandConfig:
             rule = "starts a group of its own; the launcher does that"
             way_out = "write [python, SCRIPT, ...]; processesPerNode says how many of a node"
             yield Mistake("command[0]", show(program), rule, way_out)
-        if self.output.copy_to is not None:
-            rule, way_out = "copies no results of a program of your own", "copy them in the program"
-            yield Mistake("output.copyTo", show(self.output.copy_to), rule, way_out)
         for index, argument in enumerate(self.command):
             _, text = split_argument(argument)
             if text is not None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 RUN_FILE = "run.json"
 """Identity of the run that owns an output folder."""
 
+RUNNER_FOLDER = ".lmjob"
+"""What `lmjob run` keeps in the output folder for itself."""
+
 MODEL_FOLDER = "model"
 """The trained model with its tokenizer, in the output folder."""
 

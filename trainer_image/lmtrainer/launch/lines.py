@@ -34,6 +34,7 @@ class Lines:
         self._next = 0.0
         self._first: tuple[float, int] | None = None
         self._told_at: float | None = None
+        self._copied = (0, 0)
 
     def silence(self, now: float) -> float:
         """Seconds since the last line; 0 before the first one."""
@@ -60,6 +61,15 @@ class Lines:
         if self._progress is not before:
             self._told_at = now
             self._reports.progress(self._progress)
+
+    def copying(self, done: int, total: int) -> None:
+        """So many bytes of its results are copied; called often, tells each change."""
+        if (done, total) != self._copied:
+            self._copied = done, total
+            told = dataclasses.replace(
+                self._progress, activity="copy results", unit="bytes", done=done, total=total
+            )
+            self._reports.progress(dataclasses.replace(told, eta_seconds=None))
 
     def _block(self) -> bytes:
         """Whole lines behind those that were read; one of MAX_BYTES or more comes in parts, which

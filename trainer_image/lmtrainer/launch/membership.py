@@ -1,5 +1,5 @@
 """A node's place in the group: it opens the rendezvous store, or waits for it, compares the fence
-and claims its rank. Caller: `node`.
+and claims its rank. Callers: `node`, and `own`, whose ranks start at the leader's word.
 
 All of that, the import of torch included, happens in a thread that may be left behind: the launcher
 itself must go on watching its ranks, answering and obeying signals. The thread then keeps shaking
@@ -25,7 +25,9 @@ from lmtrainer.parallel.rendezvous import (
     handshake,
     nodes_ended,
     open_store,
+    start_told,
     tell_end,
+    tell_start,
 )
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
 HANDSHAKE_SECONDS = 0.5
 """Between two handshakes."""
-CONCLUDE_SECONDS = 0.1
-"""The same once this node is done."""
+SOON_SECONDS = 0.1
+"""The same while the leader's word is awaited, and once this node is done."""
 STALE_SECONDS = 3.0
 """A handshake older than this says nothing of now."""
 MARGIN_SECONDS = 2.0
@@ -44,8 +46,9 @@ MARGIN_SECONDS = 2.0
 class Membership:
     """Begun with `start`; everything else may be read from any thread."""
 
-    def __init__(self, node: NodeEnvironment) -> None:
-        """Takes the master's port at once; RendezvousError if it cannot be had."""
+    def __init__(self, node: NodeEnvironment, *, gated: bool = False) -> None:
+        """Takes the master's port at once; RendezvousError if it cannot be had. `gated`: there is a
+        word of the leader's to wait for."""
         self._node = node
         self._host, self._port = node.master_addr, node.master_port
         self._listener: socket.socket | None = None
@@ -61,6 +64,10 @@ class Membership:
         """Served for as long as this object lives."""
         self._wake = threading.Event()
         self._concluded = False
+        self._gated = gated
+        self._word: bool | None = None
+        self.start_needed: bool | None = None
+        """The leader's word: are there ranks to start? None until it is known to the store."""
         self.joined = False
 
     @property
@@ -95,6 +102,10 @@ class Membership:
         age = time.monotonic() - self._answered_at
         return f"{store} has not answered for {age:.0f} s" if age > STALE_SECONDS else ""
 
+    def say(self, *, start_needed: bool) -> None:
+        """On the leader: its word for all nodes."""
+        self._word = start_needed
+
     def conclude(self) -> bool:
         """Tell the group that all ranks of this node ended well. True once it knows; on the leader,
         once all other nodes have said so, too. One that cannot tell has a `fault`: the leader would
@@ -122,8 +133,18 @@ class Membership:
             handshake(client, fence)
             self._answered_at = time.monotonic()
             self.joined = True
-            if self._wake.wait(HANDSHAKE_SECONDS) and not self._concluded:
+            waiting = self._gated and not self._heard(client)
+            pause = SOON_SECONDS if waiting else HANDSHAKE_SECONDS
+            if self._wake.wait(pause) and not self._concluded:
                 tell_end(client, node.node_rank)
                 self._concluded = not node.is_master or nodes_ended(client, node.nnodes)
             if self._wake.is_set():
-                time.sleep(CONCLUDE_SECONDS)
+                time.sleep(SOON_SECONDS)
+
+    def _heard(self, client: Store) -> bool:
+        """Pass the leader's word on, or hear it."""
+        if self.start_needed is None:
+            if self._word is not None:
+                tell_start(client, needed=self._word)
+            self.start_needed = start_told(client)
+        return self.start_needed is not None

@@ -108,7 +108,7 @@ class _Node:
         folders.prepare_folder(self._folder)
         status = listen(node.master_addr, node.status_port, purpose="status port")
         if node.world_size > 1 or isinstance(run, CommandConfig):
-            self._membership = Membership(node)
+            self._membership = Membership(node, gated=isinstance(run, CommandConfig))
             if isinstance(run, CommandConfig):
                 self._own = OwnProgram(run, node, self._membership)
                 env = {**env, **self._own.variables}
@@ -165,11 +165,16 @@ class _Node:
         )
 
     def _is_over(self) -> bool:
-        if self._ranks.started and not self._ranks.running and self._settled():
+        if self._past_start and not self._ranks.running and self._settled():
             return True
         if self._kill_at is None:
             return False
         return not self._ranks.started or time.monotonic() >= self._kill_at
+
+    @property
+    def _past_start(self) -> bool:
+        """The ranks run, or have run, or there is nothing left for them to do."""
+        return self._ranks.started or (self._own is not None and self._own.is_spared)
 
     def _settled(self) -> bool:
         """No rank runs: is there nothing else to wait for?"""
@@ -183,7 +188,7 @@ class _Node:
         if seconds is not None:
             self._ranks.ask_to_end()
             self._kill_at = time.monotonic() + seconds
-        elif not self._ranks.started and self._may_start():
+        elif not self._past_start and self._may_start():
             self._ranks.start()
 
     def _may_start(self) -> bool:
@@ -232,7 +237,7 @@ class _Node:
     def _unready(self) -> str:
         if self._kill_at is not None or self._stop.requested:
             return "the node is ending"
-        if self._membership is not None and (self._own is None or self._ranks.started):
+        if self._membership is not None and (self._own is None or self._past_start):
             return self._membership.unready()
         return "" if self._ranks.started else "the ranks are not started yet"
 

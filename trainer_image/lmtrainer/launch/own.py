@@ -1,8 +1,9 @@
 """A program of the user's own on this node, from the launcher's side: when it may start, what it
 says, and when it is done. Caller: `node`, in its loop; nothing here blocks.
 
-It is done when every process of every node has exited with 0. The leader then leaves the record
-that proves it.
+It starts at the leader's word, once the output folder is claimed; not at all if an earlier attempt
+of the job saw its end. It is done when every process of every node has exited with 0: the leader
+then copies the results, if they are to be, and leaves the record that proves it.
 """
 
 from __future__ import annotations
@@ -39,8 +40,16 @@ class OwnProgram:
 
     @property
     def may_start(self) -> bool:
-        """Nobody else writes to the output folder."""
-        return self._owner is None or self._owner.claimed
+        """Nobody else writes to the output folder, and every node is told so."""
+        owner = self._owner
+        if owner is not None and owner.claimed:
+            self._membership.say(start_needed=not owner.ended_before)
+        return self._membership.start_needed is True
+
+    @property
+    def is_spared(self) -> bool:
+        """It has ended well before, in an earlier attempt."""
+        return self._membership.start_needed is False
 
     @property
     def fault(self) -> BaseException | None:
@@ -48,9 +57,12 @@ class OwnProgram:
         return None if self._owner is None else self._owner.fault
 
     def look(self, *, last: bool = False) -> None:
-        """Tell what it says about its progress."""
-        if self._lines is not None:
-            self._lines.look(time.time(), last=last)
+        """Tell what it says about its progress, and how far its results are copied."""
+        if self._lines is None or self._owner is None:
+            return
+        self._lines.look(time.time(), last=last)
+        if self._owner.copied is not None:
+            self._lines.copying(*self._owner.copied)
 
     def hang(self) -> HungRankError | None:
         """It told of its progress once, and has been silent for too long; known on the leader."""
@@ -66,6 +78,6 @@ class OwnProgram:
         """All processes of this node have ended: is nothing left to be done here?"""
         if any(ending.code != 0 for ending in endings):
             return True
-        if not self._membership.conclude():
+        if not self.is_spared and not self._membership.conclude():
             return False
         return self._owner is None or self._owner.record()

@@ -1,7 +1,9 @@
-"""The output folder of a user's own program: claimed before it starts, fenced while it runs, with a
-record when it is done. Caller: `node`, on the leader.
+"""The output folder of a user's own program: claimed before it starts, fenced while it runs, and
+when it is done copied to a store, if it is to be, with a record as the last act. Caller: `own`, on
+the leader.
 
-The disk may hang, so all of that happens in a thread which may be left behind.
+The disk may hang, and so may the store, so all of that happens in a thread which may be left
+behind.
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ from __future__ import annotations
 import contextlib
 import threading
 
-from lmtrainer.config import CommandConfig, config_hash, fingerprint
+from lmtrainer.config import CommandConfig
 from lmtrainer.contract.environment import NodeEnvironment
-from lmtrainer.contract.reports import Completion
-from lmtrainer.output import Claim, claim, resolve, write_record
+from lmtrainer.launch import proof
+from lmtrainer.output import Claim, claim, resolve
+from lmtrainer.output.copy import copy, reserve
+from lmtrainer.output.everything import everything_in
 from lmtrainer.progress import RankReports
+from lmtrainer.s3 import Folder
 from lmtrainer.text.sources import folder
 
 FENCE_SECONDS = 3.0
@@ -29,8 +34,13 @@ class Owner:
         self._wake = threading.Event()
         self._finish = False
         self.fault: BaseException | None = None
-        """Why the folder is not, or not any more, ours to write to."""
+        """Why the folder is not, or not any more, ours to write to, or its copy cannot be made."""
         self.claimed = False
+        """The folder is ours, and so is the place of its copy."""
+        self.ended_before = False
+        """Known once `claimed`: an earlier attempt saw the end of the program."""
+        self.copied: tuple[int, int] | None = None
+        """Bytes of the copy that are done, and in all."""
         self.recorded = False
         """The record is durable, and told to whoever runs the job."""
 
@@ -38,7 +48,7 @@ class Owner:
         threading.Thread(target=self._run, daemon=True, name="owner").start()
 
     def record(self) -> bool:
-        """Ask for the record; true once it is there."""
+        """Ask for the copy and the record; true once they are there."""
         self._finish = True
         self._wake.set()
         return self.recorded
@@ -54,25 +64,38 @@ class Owner:
         base = folder(config.output.to, node.claims, "output.to")
         place = resolve(base, config, node.job_uid)
         with claim(place, config, node.job_uid, node.attempt) as held:
+            store = self._reserve(held)
+            self.ended_before = proof.has_ended(held, config)
+            if not self.ended_before:
+                proof.begin(held)
             self.claimed = True
             while not self._finish:
                 self._wake.wait(FENCE_SECONDS)
                 _fence(held)
-            self._leave_record(held)
+            if store is not None:
+                proof.note(held, config)
+                self._copy(held, store)
+            RankReports(node.node_dir, 0).completion(proof.leave(held, config))
         self.recorded = True
 
-    def _leave_record(self, held: Claim) -> None:
-        """What stands for a manifest is the command itself: the files are the program's affair."""
-        record = Completion(
-            stage="train",
-            job_uid=held.job_uid,
-            attempt=held.attempt,
-            config_hash=config_hash(self._config),
-            manifest_sha256=fingerprint(list(self._config.command)),
-            output=self._config.output.to,
-        )
-        write_record(held, record)
-        RankReports(self._node.node_dir, 0).completion(record)
+    def _reserve(self, held: Claim) -> Folder | None:
+        """Where the results are copied to. Days of work must not end before a bucket that is not
+        there."""
+        config, node = self._config, self._node
+        if config.output.copy_to is None:
+            return None
+        store = reserve(config.output.copy_to, config, node.job_uid, node.attempt)
+        everything_in(held.folder, store)
+        return store
+
+    def _copy(self, held: Claim, store: Folder) -> None:
+        files, left = everything_in(held.folder, store)
+        if left:
+            print(f"{store.url}: not copied, no files of the folder: {', '.join(left)}", flush=True)
+        print(copy(held, files, store, self._config, tell=self._tell), flush=True)
+
+    def _tell(self, done: int, total: int) -> None:
+        self.copied = done, total
 
 
 def _fence(held: Claim) -> None:

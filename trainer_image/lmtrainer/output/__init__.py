@@ -6,6 +6,7 @@
     records    proofs that a stage is done
     metrics    metrics.jsonl
     copy       the same results in a store
+    everything what of a program of the user's own is copied there
 
 Called by the stages, before they write anything. What may not live here: tensors, text, data.
 """
@@ -13,7 +14,7 @@ Called by the stages, before they write anything. What may not live here: tensor
 from lmtrainer.output.claim import Claim, claim
 from lmtrainer.output.identity import RunIdentity, read_identity, resolve
 from lmtrainer.output.metrics import METRICS_FILE, MetricsLog, read_metrics, row_of
-from lmtrainer.output.records import read_record, verified_record, write_record
+from lmtrainer.output.records import forget_records, read_record, verified_record, write_record
 
 __all__ = [
     "METRICS_FILE",
@@ -21,6 +22,7 @@ __all__ = [
     "MetricsLog",
     "RunIdentity",
     "claim",
+    "forget_records",
     "read_identity",
     "read_metrics",
     "read_record",

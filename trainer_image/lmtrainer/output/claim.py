@@ -107,8 +107,9 @@ def _locked(mine: Claim, wait_seconds: float) -> Iterator[None]:
 def _sign(mine: Claim, run: Work) -> None:
     """Write run.json, unless what lies there forbids it."""
     found = read_identity(mine.folder)
+    own = identity_of(run, mine.job_uid, mine.attempt)
     if found is not None:
-        check_owner(mine.folder, found, run)
+        check_owner(mine.folder, found, own)
         if found.job_uid != mine.job_uid and run.checkpoint.resume == "never":
             raise _came_second(mine)
         if found.job_uid == mine.job_uid and found.attempt > mine.attempt:
@@ -117,7 +118,7 @@ def _sign(mine: Claim, run: Work) -> None:
             )
     for place in (mine.folder, mine.folder / RECORDS):
         remove_leftovers(place)
-    write_identity(mine.folder, identity_of(run, mine.job_uid, mine.attempt))
+    write_identity(mine.folder, own)
     write_configuration(mine.folder, run)
 
 

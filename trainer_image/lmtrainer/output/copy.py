@@ -2,16 +2,18 @@
 
 Beside the files lie run.json, written first, which says whose prefix it is, and manifest.json,
 written last, when every file was read back: who finds it finds results that are whole. Before any
-of them is changed it is taken away. Called by the stages `prepare` and `evaluate`.
+of them is changed it is taken away. Called by the stages `prepare` and `evaluate`, and by
+`launch.owner` for a program of the user's own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lmtrainer.config import Work, config_hash
+from lmtrainer.config import CommandConfig, Work, config_hash, fingerprint
 from lmtrainer.contract.output import RUN_FILE, folder_beside
 from lmtrainer.durable import LEFTOVER, MANIFEST_FILE, FileFact, manifest_text, measure
 from lmtrainer.faults import FencedError, UserError
@@ -45,6 +47,9 @@ class Copied:
     size: int
     """Bytes of all files."""
 
+    def __str__(self) -> str:
+        return f"{self.url}: {self.files} files, {self.size:,} bytes; {self.sent} sent now"
+
 
 def reserve(url: str, run: Work, job_uid: str, attempt: int) -> Folder:
     """The prefix that this job copies to, as its own by run.json: proof that it can be written.
@@ -55,27 +60,35 @@ def reserve(url: str, run: Work, job_uid: str, attempt: int) -> Folder:
     """
     folder = _chosen(url, run, job_uid)
     found = _owner(folder)
+    mine = _identity(run, job_uid, attempt)
     if found is not None:
-        check_owner(folder.url, found, run, FIELD)
+        check_owner(folder.url, found, mine, FIELD)
     else:
         _refuse_strangers(folder)
     if found is None or found.job_uid != job_uid:
-        folder.write(RUN_FILE, identity_text(identity_of(run, job_uid, attempt)).encode())
+        folder.write(RUN_FILE, identity_text(mine).encode())
         _check_mine(folder, job_uid)
     return folder
 
 
-def copy(mine: Claim, names: Collection[str], folder: Folder, run: Work, *, tell: Tell) -> Copied:
-    """Bring a reserved prefix to hold `names` of the output folder, files and folders, and prove
-    it. What is there already is not sent again. FencedError if another job took the prefix
-    meanwhile."""
-    files = results_in(mine.folder, names)
+def copy(
+    mine: Claim,
+    files: Mapping[str, Path],
+    folder: Folder,
+    run: Work,
+    *,
+    names: Collection[str] | None = None,
+    tell: Tell,
+) -> Copied:
+    """Bring a reserved prefix to hold these files of the output folder, and prove it. What is there
+    already is not sent again. What else lies there is removed if it has one of `names`, or is in a
+    folder of that name; without `names`, if it was copied. FencedError if another job took the
+    prefix meanwhile."""
     facts = {name: measure(path) for name, path in files.items()}
     seal = manifest_text(facts, config_hash=config_hash(run)).encode()
     there = folder.names()
-    ours = {name for name in there if name.split("/")[0] in names}
     missing = [name for name in files if _differs(folder, there, name, facts[name])]
-    stale = ours - facts.keys()
+    stale = _stale(folder, there.keys() - facts.keys(), names)
     size = sum(fact.size for fact in facts.values())
     done = Copied(folder.url, len(files), len(missing), size)
     if not missing and not stale and folder.read(MANIFEST_FILE) == seal:
@@ -140,6 +153,24 @@ class _Count:
         """To be told how far the next file is."""
         before, self._before = self._before, self._before + fact.size
         return lambda done: self._tell(before + done, self._total)
+
+
+def _stale(folder: Folder, others: Collection[str], names: Collection[str] | None) -> list[str]:
+    if names is not None:
+        return sorted(name for name in others if name.split("/")[0] in names)
+    unsealed = (name for name in sorted(others) if name not in (RUN_FILE, MANIFEST_FILE))
+    return [name for name in unsealed if folder.fact(name) is not None]
+
+
+def _identity(run: Work, job_uid: str, attempt: int) -> RunIdentity:
+    """What run.json says there. As runs, all programs of users' own are alike; whether one may
+    replace the results of another depends on the folder that they lie in."""
+    mine = identity_of(run, job_uid, attempt)
+    if not isinstance(run, CommandConfig):
+        return mine
+    plain = {**mine.identity, "output": run.output.to}
+    sha256 = fingerprint(plain)
+    return dataclasses.replace(mine, identity=plain, identity_sha256=sha256, config_hash=sha256)
 
 
 def _differs(folder: Folder, there: Mapping[str, int], name: str, fact: FileFact) -> bool:

@@ -144,14 +144,21 @@ def resolve(base: Path, run: Work, job_uid: str) -> Path:
     return chosen
 
 
-def check_owner(folder: object, found: RunIdentity, run: Work, field: str = _FIELD) -> None:
+def check_owner(
+    folder: object, found: RunIdentity, mine: RunIdentity, field: str = _FIELD
+) -> None:
     """UserError, field by field, if the folder belongs to a run of another configuration."""
-    if found.config_hash != config_hash(run):
-        differing = "; ".join(_differing(found.identity, identity(run))) or "its hash"
+    if found.config_hash != mine.config_hash:
+        differing = "; ".join(_differing(found.identity, mine.identity)) or "its hash"
         raise UserError(
             f"{field}: {folder} holds another run (job {found.job_uid}) with another "
-            f"configuration: {differing}; {ways_out(field)}"
+            f"configuration: {differing}; {_ways_out(field, mine)}"
         )
+
+
+def _ways_out(field: str, mine: RunIdentity) -> str:
+    """A program of the user's own cannot be told not to resume."""
+    return f"choose another {field}" if mine.identity.get("program") else ways_out(field)
 
 
 def _check(folder: Path, run: Work, job_uid: str) -> None:
@@ -159,7 +166,7 @@ def _check(folder: Path, run: Work, job_uid: str) -> None:
         raise UserError(f"output.to: {folder} is not a folder; {_CHOOSE}")
     found = read_identity(folder)
     if found is not None:
-        check_owner(folder, found, run)
+        check_owner(folder, found, identity_of(run, job_uid, 0))
         if run.checkpoint.resume == "never" and found.job_uid != job_uid:
             raise UserError(f"output.to: {folder} belongs to job {found.job_uid}; {_CHOOSE}")
         return

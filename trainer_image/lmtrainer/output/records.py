@@ -3,12 +3,12 @@ it has read again what the record names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lmtrainer.contract.arguments import Stage
 from lmtrainer.contract.reports import Completion, dump, load
-from lmtrainer.durable import DamagedError, make_folder, read_small, replace, sha256_of
+from lmtrainer.durable import DamagedError, make_folder, read_small, replace, sha256_of, sync_folder
 from lmtrainer.output.claim import Claim
 from lmtrainer.output.identity import RECORDS
 
@@ -27,6 +27,14 @@ def write_record(mine: Claim, record: Completion, part: str = "") -> None:
     make_folder(mine.folder / RECORDS)
     mine.fence()
     replace(record_path(mine.folder, record.stage, part), dump(record) + "\n")
+
+
+def forget_records(mine: Claim, stage: Stage, parts: Iterable[str]) -> None:
+    """What they prove is about to be changed."""
+    for part in parts:
+        record_path(mine.folder, stage, part).unlink(missing_ok=True)
+    if (mine.folder / RECORDS).is_dir():
+        sync_folder(mine.folder / RECORDS)
 
 
 def read_record(folder: Path, stage: Stage, part: str = "") -> Completion | None:

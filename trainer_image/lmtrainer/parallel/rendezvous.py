@@ -35,6 +35,8 @@ RETRY_SECONDS = 0.1
 POLL_SECONDS = 0.05
 
 _FENCE_KEY = "lmtrainer/fence"
+_START_KEY = "lmtrainer/start"
+_NEEDED = "needed"
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,18 @@ def claim_node(store: Store, node_rank: int, instance: str) -> None:
 def nodes_here(store: Store, nnodes: int) -> int:
     """How many have claimed their place."""
     return sum(store.check([_node_key(rank)]) for rank in range(nnodes))
+
+
+def tell_start(store: Store, *, needed: bool) -> None:
+    """The leader's word: ranks are to start now, or there is nothing left for them to do."""
+    store.set(_START_KEY, _NEEDED if needed else "not needed")
+
+
+def start_told(store: Store) -> bool | None:
+    """The leader's word; None before it."""
+    if not store.check([_START_KEY]):
+        return None
+    return bool(store.get(_START_KEY) == _NEEDED.encode())
 
 
 def tell_end(store: Store, node_rank: int) -> None:

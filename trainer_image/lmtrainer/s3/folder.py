@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lmtrainer.config.mistakes import show
 from lmtrainer.config.sources import parse_location
 from lmtrainer.durable import FileFact
 from lmtrainer.s3.asking import ask, is_missing
@@ -20,6 +21,9 @@ AT_ONCE = 4
 
 MAX_PARTS = 9_000
 """Of one object; S3 takes 10,000."""
+
+MAX_KEY = 1024
+"""Bytes of an object's whole name."""
 
 SHA256 = "sha256"
 """Name of the fact that each object of ours carries in its metadata."""
@@ -38,6 +42,16 @@ class Folder:
         self.url, self.field = str(place), field
         self._bucket, self._prefix = place.authority, f"{place.path}/"
         self._system = file_system(url, field)
+
+    def mistakes(self, name: str) -> Iterator[str]:
+        """Why no object can have this name; none if one can."""
+        try:
+            size = len(self._key(name).encode())
+        except UnicodeEncodeError:
+            yield f"the name {name!r} is not UTF-8"
+            return
+        if size > MAX_KEY:
+            yield f"the name of {show(name)} has {size} bytes there, more than {MAX_KEY}"
 
     def names(self) -> dict[str, int]:
         """Every object and its size in bytes."""

@@ -13,7 +13,7 @@ from lmtrainer.contract.output import (
 from lmtrainer.dataset.summary import SUMMARY_FILE
 from lmtrainer.evaluate import events, results
 from lmtrainer.output import METRICS_FILE, Claim
-from lmtrainer.output.copy import copy
+from lmtrainer.output.copy import copy, results_in
 from lmtrainer.stage import StageContext
 from lmtrainer.stages.bytes import Bytes
 from lmtrainer.stages.ends import reserve_copy
@@ -37,5 +37,5 @@ def copy_results(context: StageContext, held: Claim) -> None:
     if folder is None:
         return
     tell = functools.partial(Bytes(context), "copy results")
-    done = copy(held, RESULTS, folder, context.run, tell=tell)
-    print(f"{done.url}: {done.files} files, {done.size:,} bytes; {done.sent} sent now", flush=True)
+    files = results_in(held.folder, RESULTS)
+    print(copy(held, files, folder, context.run, names=RESULTS, tell=tell), flush=True)

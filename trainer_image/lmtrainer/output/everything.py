@@ -1,0 +1,61 @@
+"""All that a program of the user's own left in its output folder, to be copied to a store.
+
+Everything is its result but the few names that are ours. Called by `launch.owner`, also before the
+program starts, and by `copy`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from lmtrainer.config.mistakes import show
+from lmtrainer.contract.output import RUN_FILE, RUNNER_FOLDER
+from lmtrainer.durable import LEFTOVER, MANIFEST_FILE
+from lmtrainer.faults import UserError
+from lmtrainer.output.identity import LOCK_FILE, RECORDS
+from lmtrainer.s3 import Folder
+
+_OURS = frozenset({RUN_FILE, LOCK_FILE, RECORDS, RUNNER_FOLDER, "lost+found"})
+
+
+def everything_in(source: Path, folder: Folder) -> tuple[dict[str, Path], list[str]]:
+    """Each file by its name in the store, and the names of what is no file: other links, pipes. A
+    link to a file of the folder is that file; an empty folder is nothing there.
+
+    UserError, at once for all of them, for what has a name that it cannot have in the store.
+    """
+    root = source.resolve()
+    files: dict[str, Path] = {}
+    left = []
+    for path in _paths(root):
+        name, real = path.relative_to(root).as_posix(), path.resolve()
+        if real.is_file() and real.is_relative_to(root):
+            files[name] = real
+        else:
+            left.append(name)
+    mistakes = [*_taken(files), *(found for name in files for found in folder.mistakes(name))]
+    if mistakes:
+        raise UserError(f"output.copyTo: {'; '.join(mistakes)}; give another name to each of them")
+    return files, left
+
+
+def _paths(root: Path) -> Iterator[Path]:
+    """Whatever is no plain folder, in order. Links to folders are not followed."""
+    for place, folders, names in os.walk(root):
+        here = Path(place)
+        if here == root:
+            folders[:], names[:] = _theirs(folders), _theirs(names)
+        folders.sort()
+        links = [name for name in folders if (here / name).is_symlink()]
+        yield from (here / name for name in sorted([*names, *links]))
+
+
+def _theirs(names: list[str]) -> list[str]:
+    return [name for name in names if name not in _OURS and not name.startswith(LEFTOVER)]
+
+
+def _taken(files: dict[str, Path]) -> Iterator[str]:
+    if MANIFEST_FILE in files:
+        yield f"{show(MANIFEST_FILE)} is the name of what seals the copy"
