@@ -144,9 +144,7 @@ def resolve(base: Path, run: Work, job_uid: str) -> Path:
     return chosen
 
 
-def check_owner(
-    folder: object, found: RunIdentity, mine: RunIdentity, field: str = _FIELD
-) -> None:
+def check_owner(folder: object, found: RunIdentity, mine: RunIdentity, field: str = _FIELD) -> None:
     """UserError, field by field, if the folder belongs to a run of another configuration."""
     if found.config_hash != mine.config_hash:
         differing = "; ".join(_differing(found.identity, mine.identity)) or "its hash"
