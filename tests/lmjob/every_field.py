@@ -114,6 +114,7 @@ EVERY_FIELD = changed(
                     "sentences": 1000,
                     "byteFallback": True,
                 },
+                "maxBytes": 1_000_000_000,
             }
         },
         "spec.model": {

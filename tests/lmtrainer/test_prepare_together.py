@@ -1,5 +1,6 @@
 """A dataset that several nodes make: the bytes of one that a node made alone, in every way."""
 
+import dataclasses
 import json
 import threading
 from collections import Counter
@@ -32,6 +33,7 @@ FILES = 4
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr("lmtrainer.text.parts.SMALLEST", 5000)
+    monkeypatch.setattr("lmtrainer.text.drawing.SMALLEST", 1000)
     monkeypatch.setattr(reading, "WORTH_SHARING", 0)
     monkeypatch.setattr(rounds, "PULSE_SECONDS", SECONDS)
 
@@ -51,7 +53,7 @@ def text(tmp_path):
 def made(tmp_path, text, run_config):
     """Prepares with so many nodes; the manifest's sha256 and what was announced."""
 
-    def make(name, helpers, seen=(), *, progress=lambda *_: None, **data):
+    def make(name, helpers, seen=(), *, progress=lambda *_: None, sample=None, **data):
         validation = {"share": 0.1}
         run = run_config(
             data={"train": ["pvc://text/*.txt"], "processes": 1, "validation": validation, **data},
@@ -59,6 +61,8 @@ def made(tmp_path, text, run_config):
             model={"type": "bert", "preset": "tiny"},
             phases=[{"name": "main", "steps": 5, "sequenceLength": 32, "globalBatchSize": 8}],
         )
+        train = dataclasses.replace(run.tokenizer.train, max_bytes=sample)
+        run = dataclasses.replace(run, tokenizer=dataclasses.replace(run.tokenizer, train=train))
         claims = {"text": str(text), "scratch": str(tmp_path / "scratch")}
         board = Notes(here=1 + helpers)
         faults = []
@@ -112,6 +116,20 @@ def test_nodes_together_make_the_bytes_of_one(made, tmp_path, data):
     assert together.manifest_sha256 == alone.manifest_sha256
     assert len(list(alone.dataset.glob("*.tokens"))) > 10
     assert not list(tmp_path.rglob("parts-*"))
+
+
+@pytest.mark.parametrize("validation", [{"share": 0.1}, {"files": ["pvc://text/1.txt"]}])
+def test_a_tokenizer_of_some_of_the_text_is_the_same_too(made, validation):
+    whole, _ = made("whole", 0, validation=validation)
+    alone, announced = made("alone", 0, validation=validation, sample=20_000)
+    counted = ["count"] if "share" in validation else []
+    assert announced == ["read", *counted, "encode"]
+    together, announced = made("together", 2, validation=validation, sample=20_000)
+    assert announced == ["read", *counted, "encode"]
+    assert together.manifest_sha256 == alone.manifest_sha256 != whole.manifest_sha256
+    assert together.train.documents == whole.train.documents
+    ours, theirs = ((p.tokenizer / "vocab.txt").read_text() for p in (alone, whole))
+    assert ours != theirs
 
 
 def test_the_name_of_a_dataset_does_not_depend_on_who_read_the_text(made, monkeypatch):

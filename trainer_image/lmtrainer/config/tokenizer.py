@@ -67,6 +67,12 @@ class TokenizerTraining:
         pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
     )
     unigram: UnigramTraining | None = setting(None, "settings of type unigram")
+    max_bytes: int | None = setting(
+        None,
+        "bytes of text to train on, drawn at random; left out, all",
+        minimum=1_000_000,
+        maximum=1_000_000_000_000,
+    )
 
     def mistakes(self) -> Iterator[Mistake]:
         if self.type == "wordlevel":

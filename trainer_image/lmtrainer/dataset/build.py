@@ -13,11 +13,12 @@ from lmtrainer.config import RunConfig, fingerprint
 from lmtrainer.config.schema import document
 from lmtrainer.contract.machine import usable_cpus, usable_memory
 from lmtrainer.dataset import agreement
+from lmtrainer.dataset.crew import Crew
 from lmtrainer.dataset.facts import FORMAT, facts_of
-from lmtrainer.dataset.home import DATASET, TOKENIZER
+from lmtrainer.dataset.home import DATASET, TOKENIZER, loaded
 from lmtrainer.dataset.leading import Nodes
 from lmtrainer.dataset.reading import read_text
-from lmtrainer.dataset.sharding import PARTS, build_dataset
+from lmtrainer.dataset.sharding import PARTS, Counts, Leader, build_dataset, crew_size
 from lmtrainer.dataset.tasks import Layout, Work
 from lmtrainer.durable import (
     MANIFEST_FILE,
@@ -28,11 +29,14 @@ from lmtrainer.durable import (
     verify_manifest,
 )
 from lmtrainer.faults import UserError
-from lmtrainer.text.files import described, stamp_of
+from lmtrainer.text.drawing import training_texts
+from lmtrainer.text.files import described, size_of, stamp_of
+from lmtrainer.text.parts import parts
 from lmtrainer.text.records import Reading
 from lmtrainer.text.sources import saved
 from lmtrainer.text.split import Corpus, find, pieces
 from lmtrainer.vocab import Vocabulary
+from lmtrainer.vocab.wordpiece import Texts
 
 Progress = Callable[[str, int, int | None], None]
 """Called with an activity, the bytes of text that it has read, and how many there are."""
@@ -59,15 +63,23 @@ class Inputs:
     stamps: tuple[Any, ...]
     """Of each text file when it was found: another one once it was changed."""
 
-    def reading(self, activity: str) -> Reader:
-        """Reports the progress of one pass over the text."""
-        total = self.corpus.bytes
+    @property
+    def sample(self) -> int:
+        """Bytes of the text that a tokenizer is trained on; 0 for all of it."""
+        training = self.run.tokenizer.train
+        most = None if self.tokenizer or training is None else training.max_bytes
+        return most if most and most < sum(map(size_of, self.corpus.files)) else 0
+
+    def reading(self, activity: str, sample: int = 0) -> Reader:
+        """Reports the progress of one pass over the text, or over a sample of it."""
+        total = sample or self.corpus.bytes
         done = 0
 
         def read(count: int) -> None:
             nonlocal done
             done += count
-            self.progress(activity, done, total)
+            # To draw the beginning of a file, more of it may be read.
+            self.progress(activity, min(done, total) if sample else done, total)
 
         return read
 
@@ -98,7 +110,7 @@ def fingerprint_of(inputs: Inputs, nodes: Nodes) -> str:
             "heldOutText": text[len(corpus.files) :],
             **_reading_described(corpus.reading),
             "share": corpus.share,
-            "seed": corpus.seed if corpus.share is not None else None,
+            "seed": corpus.seed if corpus.share is not None or inputs.sample else None,
             "tokenizer": _tokenizer_described(inputs),
             "maxLength": _max_length(run),
             "objective": "clm" if run.objective == "clm" else "mlm",
@@ -129,24 +141,28 @@ def forget(home: Path) -> None:
 
 def build(inputs: Inputs, home: Path, mark: str, nodes: Nodes) -> None:
     """Make the tokenizer, unless it is there, and the dataset. Each appears whole."""
-    if not _has_tokenizer(home, mark):
-        _build_tokenizer(inputs, home, mark)
-    build_dataset(
-        work_of(inputs, home, mark),
-        home / DATASET,
-        processes_for(inputs, nodes.on_this_machine),
-        nodes,
-        inputs.reading,
-        lambda: _check_unchanged(inputs),
-    )
+    corpus, cut = inputs.corpus, parts(inputs.corpus)
+    size = crew_size(corpus, cut, processes_for(inputs, nodes.on_this_machine))
+    with Crew(corpus, size) as crew:
+        leader = Leader(corpus, cut, crew, nodes, inputs.reading)
+        has_tokenizer = _has_tokenizer(home, mark)
+        sample = 0 if has_tokenizer else inputs.sample
+        # Before the tokenizer: only numbers tell which documents it may be trained on.
+        counts = leader.count(sample)
+        if not has_tokenizer:
+            _build_tokenizer(inputs, home, mark, _texts(inputs, leader, sample, counts))
+        work = work_of(inputs, home, mark)
+        final = home / DATASET
+        build_dataset(leader, work, counts.firsts, final, lambda: _check_unchanged(inputs))
 
 
 def work_of(inputs: Inputs, home: Path, mark: str) -> Work:
     """What every process must know, once the tokenizer is there. UserError if that does not fit."""
-    vocabulary = vocab.load(home / TOKENIZER)
+    tokenizer = home / TOKENIZER
+    vocabulary = loaded(tokenizer, sha256_of(tokenizer / MANIFEST_FILE))
     assert inputs.run.objective is not None, "the plan resolves it"
     vocabulary.require(inputs.run.objective)
-    return Work(inputs.corpus, home / TOKENIZER, _layout(inputs.run, vocabulary), mark)
+    return Work(tokenizer, _layout(inputs.run, vocabulary), mark)
 
 
 def processes_for(inputs: Inputs, nodes: int) -> int:
@@ -225,17 +241,24 @@ def _has_tokenizer(home: Path, mark: str) -> bool:
         return False
 
 
-def _build_tokenizer(inputs: Inputs, home: Path, mark: str) -> None:
+def _texts(inputs: Inputs, leader: Leader, sample: int, counts: Counts) -> Texts:
+    """Of training documents only: what is held out must be new to the tokenizer as well."""
+
+    def texts(activity: str) -> Iterator[str]:
+        read = inputs.reading(activity, sample)
+        if sample:
+            return training_texts(inputs.corpus, leader.drawn(sample, counts), read)
+        text = pieces(inputs.corpus, on_read=read)
+        return (piece.text for split, piece in text if split == "train")
+
+    return texts
+
+
+def _build_tokenizer(inputs: Inputs, home: Path, mark: str, texts: Texts) -> None:
     length = _max_length(inputs.run)
     if inputs.tokenizer is not None:
         vocab.adopt(inputs.tokenizer, home / TOKENIZER, max_length=length, fingerprint=mark)
         return
-
-    def texts(activity: str) -> Iterator[str]:
-        """Of training documents only: what is held out must be new to the tokenizer as well."""
-        text = pieces(inputs.corpus, on_read=inputs.reading(activity))
-        return (piece.text for split, piece in text if split == "train")
-
     settings = inputs.run.tokenizer.train
     assert settings is not None, "the plan resolves it"
     vocab.make(settings, texts, home / TOKENIZER, max_length=length, fingerprint=mark)

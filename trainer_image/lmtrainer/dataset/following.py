@@ -24,14 +24,15 @@ from lmtrainer.dataset.sharding import (
     LOOK_SECONDS,
     SHOWN_SECONDS,
     crew_size,
+    draw,
     part_folder,
     place_of,
 )
 from lmtrainer.dataset.tasks import (
     Files,
-    Member,
     Task,
     count_part,
+    counting,
     describe_files,
     encode_task,
     text_sha256,
@@ -107,34 +108,36 @@ def _read(inputs: Inputs, announced: Round, nodes: Following) -> None:
 
 
 class _Hand(contextlib.AbstractContextManager["_Hand"]):
-    """This node at work on parts: text, tokenizer and crew are the same in every round."""
+    """This node at work on parts: text and crew are the same in every round."""
 
     def __init__(self, inputs: Inputs, announced: Round, nodes: Following) -> None:
-        home = Path(announced.home)
-        _check_tokenizer(home / TOKENIZER, announced.tokenizer, nodes)
-        work = work_of(inputs, home, announced.fingerprint)
-        self._cut = parts(work.corpus)
+        self._inputs = inputs
+        self._cut = parts(inputs.corpus)
         _check_text(self._cut, announced)
-        self._changed = exceptions(work.corpus)
-        self._place = place_of(home / DATASET, announced.fingerprint)
         self._nodes = nodes
         most = processes_for(inputs, nodes.on_this_machine)
-        self._crew = Crew(Member(work), crew_size(work.corpus, self._cut, most))
+        self._crew = Crew(inputs.corpus, crew_size(inputs.corpus, self._cut, most))
 
     def __exit__(self, fault: object, *more: object) -> None:
         self._crew.__exit__(fault, *more)
 
     def take_part(self, announced: Round) -> None:
         if announced.kind == "count":
-            tasks = {number: self._cut[number] for number in announced.numbers}
+            windows = draw(self._inputs.corpus, self._cut, announced.sample)
+            tasks = {n: counting(self._cut[n], windows) for n in announced.numbers}
             self._nodes.take_part(self._crew, count_part, tasks)
             return
-        firsts = zip(announced.numbers, announced.firsts, strict=True)
-        todo = {number: self._task(number, first) for number, first in firsts}
+        todo = {task.part.number: task for task in self._tasks(announced)}
         self._nodes.take_part(self._crew, encode_task, todo)
 
-    def _task(self, number: int, first: int) -> Task:
-        return Task(self._cut[number], first, self._changed, part_folder(self._place, number))
+    def _tasks(self, announced: Round) -> Iterator[Task]:
+        home = Path(announced.home)
+        _check_tokenizer(home / TOKENIZER, announced.tokenizer, self._nodes)
+        work = work_of(self._inputs, home, announced.fingerprint)
+        changed = exceptions(self._inputs.corpus)
+        place = place_of(home / DATASET, announced.fingerprint)
+        for number, first in zip(announced.numbers, announced.firsts, strict=True):
+            yield Task(work, self._cut[number], first, changed, part_folder(place, number))
 
 
 def _check_text(pieces: Sequence[Files | Part], announced: Round) -> None:

@@ -1,7 +1,7 @@
 """Where a prepared dataset lies: in the output folder, or in a cache that many runs share.
 
-Called by `dataset.prepare`. In a cache every dataset has a folder of its own, named by its
-fingerprint, so that no run ever changes what another one reads.
+Called by `dataset.prepare` and whoever reads what it made. In a cache every dataset has a folder of
+its own, named by its fingerprint, so that no run ever changes what another one reads.
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lmtrainer import vocab
 from lmtrainer.config import MistakesError, RunConfig, parse
 from lmtrainer.config.schema import document
 from lmtrainer.durable import make_folder, read_small, remove_leftovers, replace
 from lmtrainer.faults import UserError
 from lmtrainer.text.sources import folder
+from lmtrainer.vocab import Vocabulary
 
 POINTER_FILE = "prepared.json"
 LOCK_FILE = "lock"
@@ -47,6 +50,12 @@ def home_of(run: RunConfig, output: Path, claims: Mapping[str, str], fingerprint
     if run.data.cache is None:
         return output
     return folder(run.data.cache, claims, "data.cache") / f"prepared-{fingerprint[:16]}"
+
+
+@functools.lru_cache(maxsize=1)
+def loaded(tokenizer: Path, sha256: str) -> Vocabulary:
+    """The tokenizer in a folder, whose manifest has this sha256: read once by each process."""
+    return vocab.load(tokenizer)
 
 
 def write_pointer(output: Path, pointer: Pointer) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lmtrainer import vocab
 from lmtrainer.config import RunConfig
 from lmtrainer.dataset import agreement, nearby, pairs, summary, tables
 from lmtrainer.dataset.build import (
@@ -33,6 +32,7 @@ from lmtrainer.dataset.home import (
     Pointer,
     alone,
     home_of,
+    loaded,
     pointer_before,
     read_pointer,
     write_pointer,
@@ -171,7 +171,7 @@ def _open(run: RunConfig, tokenizer: Path, dataset: Path, pointer: Pointer) -> P
         raise DamagedError("another dataset has taken its place")
     if sha256_of(tokenizer / MANIFEST_FILE) != facts.tokenizer:
         raise DamagedError(f"it was not made with the tokenizer in {tokenizer}")
-    vocabulary = vocab.load(tokenizer)
+    vocabulary = loaded(tokenizer, facts.tokenizer)
     assert run.objective is not None, "the plan resolves it"
     vocabulary.require(run.objective)
     return Prepared(

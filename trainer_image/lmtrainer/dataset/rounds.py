@@ -49,6 +49,9 @@ class Round:
     """sha256 of names and sizes, piece by piece: that of who sees the same text."""
     numbers: tuple[int, ...]
     """Of the pieces: groups of files to be read, parts to be counted or encoded."""
+    sample: int = 0
+    """To count: bytes of text that a tokenizer is to be trained on, if not on all; where they are
+    drawn, documents are numbered, too."""
     firsts: tuple[int, ...] = ()
     """To encode: the number of each one's first document."""
     fingerprint: str = ""
@@ -56,7 +59,7 @@ class Round:
     home: str = ""
     """Folder of the tokenizer and the dataset."""
     tokenizer: str = ""
-    """sha256 of the tokenizer's manifest."""
+    """To encode: sha256 of the tokenizer's manifest."""
 
 
 class Talk:

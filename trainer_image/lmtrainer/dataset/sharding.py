@@ -1,18 +1,18 @@
 """Text to shards, in as many processes and on as many nodes as there are.
 
-Called by `dataset.build`. The text is cut into parts that depend on the text alone; each is encoded
-into a small dataset of its own, which appears whole or not at all, and at the end they are put
-together in their order. So ids and their order are the same for any number of processes and nodes,
-memory depends on the size of a part, and what was done before a process was killed is not done
-again.
+Called by `dataset.build` and `dataset.following`. The text is cut into parts that depend on the
+text alone; each is encoded into a small dataset of its own, which appears whole or not at all, and
+at the end they are put together in their order. So ids and their order are the same for any number
+of processes and nodes, memory depends on the size of a part, and what was done before a process was
+killed is not done again.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lmtrainer.dataset.crew import Crew
@@ -20,17 +20,19 @@ from lmtrainer.dataset.leading import Given, Nodes
 from lmtrainer.dataset.merging import merge
 from lmtrainer.dataset.rounds import Round
 from lmtrainer.dataset.tasks import (
-    Member,
     Task,
     Work,
     count_part,
+    counting,
     encode_part,
     encode_task,
     text_sha256,
 )
 from lmtrainer.durable import MANIFEST_FILE, building, make_folder, remove
+from lmtrainer.text import drawing
+from lmtrainer.text.drawing import Excerpt, Windows
 from lmtrainer.text.files import OnRead
-from lmtrainer.text.parts import Part, parts, worth
+from lmtrainer.text.parts import Part, worth
 from lmtrainer.text.split import Corpus, exceptions
 
 PARTS = "parts-"
@@ -42,37 +44,41 @@ SHOWN_SECONDS = 120.0
 LOOK_SECONDS = 0.5
 
 
+@dataclass(frozen=True)
+class Counts:
+    """The numbers of documents that only counting can tell: a share is held out by number."""
+
+    firsts: tuple[int, ...]
+    """Of the first one of each part."""
+    drawn: tuple[int, ...]
+    """Of the first one of each excerpt that a tokenizer is trained on; none if on all text."""
+
+
 def build_dataset(
-    work: Work,
-    final: Path,
-    processes: int,
-    nodes: Nodes,
-    reading: Callable[[str], OnRead],
-    before_seal: Callable[[], None],
+    leader: Leader, work: Work, firsts: Sequence[int], final: Path, before_seal: Callable[[], None]
 ) -> None:
-    """Encode a corpus into the folder `final`, with at most so many processes on this node.
-    `reading` makes what hears of bytes read for an activity; `before_seal` may still refuse all of
-    it."""
-    cut = parts(work.corpus)
-    member = Member(work)
-    if len(cut) == 1:
-        task = Task(cut[0], 0, exceptions(work.corpus), final)
+    """Encode a corpus into the folder `final`. `before_seal` may still refuse all of it."""
+    if len(leader.cut) == 1:
         with building(final) as beside:
-            encode_part(member, task, reading("encode text"), beside, before_seal)
+            leader.encode_alone(work, final, beside, before_seal)
         return
     place = _place(final, work.fingerprint)
-    with Crew(member, crew_size(work.corpus, cut, processes)) as crew:
-        leader = _Leader(work, cut, crew, nodes, reading)
-        folders = leader.encode(place, leader.count())
+    folders = leader.encode(work, firsts, place)
     before_seal()
     with building(final) as beside:
         merge(folders, beside)
     remove(place)
 
 
-def crew_size(corpus: Corpus, cut: list[Part], most: int) -> int:
+def crew_size(corpus: Corpus, cut: Sequence[Part], most: int) -> int:
     """Processes that parts give work to."""
     return min(most, len(cut), worth(corpus))
+
+
+def draw(corpus: Corpus, cut: Sequence[Part], sample: int) -> Windows:
+    """Where so many bytes of the text to train on are drawn; nothing for 0."""
+    files = [file for part in cut if not part.held_out for file in part.files]
+    return drawing.draw(files, sample, corpus.seed) if sample else {}
 
 
 def part_folder(place: Path, number: int) -> Path:
@@ -94,53 +100,77 @@ def _place(final: Path, fingerprint: str) -> Path:
     return place
 
 
-class _Leader:
-    """Who gives out the tasks, and does some."""
+class Leader:
+    """Who gives out the tasks, and does some. `reading` makes what hears of bytes read for an
+    activity."""
 
     def __init__(
         self,
-        work: Work,
+        corpus: Corpus,
         cut: list[Part],
-        crew: Crew[Member],
+        crew: Crew[Corpus],
         nodes: Nodes,
         reading: Callable[[str], OnRead],
     ) -> None:
-        self._work = work
-        self._cut = cut
+        self.cut = cut
+        self._corpus = corpus
         self._crew = crew
         self._nodes = nodes
         self._reading = reading
-        self._round = Round(
-            kind="count",
-            text=text_sha256(cut),
+
+    def count(self, sample: int) -> Counts:
+        """The number of the first document of each part, and of each excerpt of `sample` bytes."""
+        windows = draw(self._corpus, self.cut, sample)
+        found: dict[int, list[int]] = {}
+        if self._corpus.share is not None and (windows or len(self.cut) > 1):
+            tasks = {p.number: counting(p, windows) for p in self.cut if not p.held_out}
+            announced = Round(
+                kind="count", text=text_sha256(self.cut), numbers=tuple(tasks), sample=sample
+            )
+            given = Given(announced, count_part, tasks)
+            found = dict(self._nodes.each(given, self._crew, self._reading("count documents")))
+        counts = [found.get(part.number, [0]) for part in self.cut]
+        firsts = tuple(itertools.accumulate((count[-1] for count in counts[:-1]), initial=0))
+        pairs = zip(firsts, counts, strict=True)
+        return Counts(firsts, tuple(first + n for first, count in pairs for n in count[:-1]))
+
+    def drawn(self, sample: int, counts: Counts) -> Iterator[tuple[Excerpt, int]]:
+        """Each excerpt of `sample` bytes with the number of its first document."""
+        windows = draw(self._corpus, self.cut, sample)
+        found = (
+            excerpt
+            for part in self.cut
+            for file in part.files
+            if not part.held_out
+            for excerpt in drawing.excerpts(file, windows.get(file, ()), self._corpus.reading)
+        )
+        # Where no share is held out, numbers say nothing.
+        return zip(found, itertools.chain(counts.drawn, itertools.repeat(0)), strict=False)
+
+    def encode_alone(
+        self, work: Work, final: Path, beside: Path, before_seal: Callable[[], None]
+    ) -> None:
+        """Encode a corpus of one part into an empty folder."""
+        task = Task(work, self.cut[0], 0, exceptions(self._corpus), final)
+        encode_part(self._corpus, task, self._reading("encode text"), beside, before_seal)
+
+    def encode(self, work: Work, firsts: Sequence[int], place: Path) -> list[Path]:
+        """The folder of each part, encoded."""
+        read = self._reading("encode text")
+        changed = exceptions(self._corpus)
+        tasks = {
+            part.number: Task(work, part, first, changed, part_folder(place, part.number))
+            for part, first in zip(self.cut, firsts, strict=True)
+        }
+        announced = Round(
+            kind="encode",
+            text=text_sha256(self.cut),
+            numbers=tuple(tasks),
+            firsts=tuple(firsts),
             fingerprint=work.fingerprint,
             home=str(work.tokenizer.parent),
             tokenizer=work.tokenizer_sha256,
-            numbers=(),
         )
-
-    def count(self) -> list[int]:
-        """The number of the first document of each part, which only counting can tell: a share is
-        held out by number."""
-        counts = [0] * len(self._cut)
-        if self._work.corpus.share is not None:
-            tasks = {part.number: part for part in self._cut if not part.held_out}
-            announced = replace(self._round, numbers=tuple(tasks))
-            read = self._reading("count documents")
-            given = Given(announced, count_part, tasks)
-            for number, count in self._nodes.each(given, self._crew, read):
-                counts[number] = count
-        return list(itertools.accumulate(counts[:-1], initial=0))
-
-    def encode(self, place: Path, firsts: list[int]) -> list[Path]:
-        """The folder of each part."""
-        read = self._reading("encode text")
-        changed = exceptions(self._work.corpus)
-        tasks = {
-            part.number: Task(part, first, changed, part_folder(place, part.number))
-            for part, first in zip(self._cut, firsts, strict=True)
-        }
-        announced = replace(self._round, kind="encode", numbers=tuple(tasks), firsts=tuple(firsts))
         given = Given(announced, encode_task, tasks)
         for _ in self._nodes.each(given, self._crew, read):
             pass

@@ -6,7 +6,6 @@ text and the settings: whoever does it, it has the same bytes.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import itertools
 import json
@@ -15,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmtrainer import vocab
 from lmtrainer.dataset.encode import encode
 from lmtrainer.dataset.facts import facts_of
+from lmtrainer.dataset.home import loaded
 from lmtrainer.dataset.writing import Writer
 from lmtrainer.durable import (
     MANIFEST_FILE,
@@ -27,13 +26,13 @@ from lmtrainer.durable import (
     sha256_of,
     verify_manifest,
 )
-from lmtrainer.text.counting import count_documents
+from lmtrainer.text import drawing
 from lmtrainer.text.documents import Piece
+from lmtrainer.text.drawing import Windows
 from lmtrainer.text.files import OnRead, Stretch, TextFile, described, size_of
 from lmtrainer.text.parts import Part
 from lmtrainer.text.records import records
 from lmtrainer.text.split import Corpus, Split, sides_from, with_sides
-from lmtrainer.vocab import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,8 @@ class Layout:
 
 @dataclass(frozen=True)
 class Work:
-    """What every process must know."""
+    """What parts are encoded with, and how."""
 
-    corpus: Corpus
     tokenizer: Path
     layout: Layout
     fingerprint: str
@@ -68,9 +66,23 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Counting:
+    """A part whose documents are to be counted."""
+
+    part: Part
+    windows: Windows
+    """What is drawn of it."""
+
+    @property
+    def size(self) -> int:
+        return self.part.size
+
+
+@dataclass(frozen=True)
 class Task:
     """A part to be encoded."""
 
+    work: Work
     part: Part
     first: int
     """Number of its first document."""
@@ -95,17 +107,6 @@ class Files:
         return sum(map(size_of, self.files))
 
 
-class Member:
-    """A process at work: loads the tokenizer once, when it needs it."""
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-
-    @functools.cached_property
-    def vocabulary(self) -> Vocabulary:
-        return vocab.load(self.work.tokenizer)
-
-
 def is_done(work: Work, folder: Path) -> bool:
     """Does a part lie there, every byte as it was written?"""
     if not folder.is_dir():
@@ -117,21 +118,32 @@ def is_done(work: Work, folder: Path) -> bool:
     return (facts.fingerprint, facts.tokenizer) == (work.fingerprint, work.tokenizer_sha256)
 
 
-def count_part(member: Member, part: Part, on_read: OnRead) -> int:
-    """How many documents a part has."""
-    reading = member.work.corpus.reading
-    return sum(count_documents(file, reading, on_read) for file in part.files)
+def counting(part: Part, windows: Windows) -> Counting:
+    """The task, with those of all windows that are in the part."""
+    return Counting(part, {file: windows[file] for file in part.files if file in windows})
 
 
-def encode_task(member: Member, task: Task, on_read: OnRead) -> int:
+def count_part(corpus: Corpus, task: Counting, on_read: OnRead) -> list[int]:
+    """How many documents of a part come before each excerpt of it (`text.drawing`), and at last how
+    many it has."""
+    numbers, total = [], 0
+    for file in task.part.files:
+        found = drawing.excerpts(file, task.windows.get(file, ()), corpus.reading)
+        *before, documents = drawing.count(file, found, corpus.reading, on_read)
+        numbers += [total + number for number in before]
+        total += documents
+    return [*numbers, total]
+
+
+def encode_task(corpus: Corpus, task: Task, on_read: OnRead) -> int:
     """Encode a part into its folder, whole or not at all; what is there already stays. Another
     node, which was given up and works on, may do the same: the first one to be done wins."""
-    if is_done(member.work, task.folder):
+    if is_done(task.work, task.folder):
         on_read(task.size)
         return 0
     discard(task.folder)
     with building(task.folder, first_wins=True) as beside:
-        encode_part(member, task, on_read, beside)
+        encode_part(corpus, task, on_read, beside)
     return 0
 
 
@@ -141,34 +153,35 @@ def _pieces(corpus: Corpus, part: Part, on_read: OnRead) -> Iterator[Piece]:
 
 
 def encode_part(
-    member: Member,
+    corpus: Corpus,
     task: Task,
     on_read: OnRead,
     beside: Path,
     before_seal: Callable[[], None] = lambda: None,
 ) -> None:
     """Encode a part into an empty folder."""
-    work, layout = member.work, member.work.layout
+    work, layout = task.work, task.work.layout
+    vocabulary = loaded(work.tokenizer, work.tokenizer_sha256)
     with Writer(
         beside,
-        member.vocabulary.size,
+        vocabulary.size,
         opener=layout.opener,
         terminator=layout.terminator,
         sentences=layout.sentences,
         instances=layout.instances,
     ) as writer:
-        found = _pieces(work.corpus, task.part, on_read)
+        found = _pieces(corpus, task.part, on_read)
         sides: Iterator[Split] = itertools.repeat("validation")
         if not task.part.held_out:
-            sides = sides_from(work.corpus, task.first, task.changed)
+            sides = sides_from(corpus, task.first, task.changed)
         sided = with_sides(found, sides)
-        encode(sided, member.vocabulary, writer, sentences=layout.sentences)
+        encode(sided, vocabulary, writer, sentences=layout.sentences)
         before_seal()
         writer.seal(
             fingerprint=work.fingerprint,
             tokenizer=work.tokenizer_sha256,
             uncounted=layout.uncounted,
-            source=(task.part.source, len(work.corpus.sources)),
+            source=(task.part.source, len(corpus.sources)),
         )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from lmtrainer.durable import FileFact, measure
-from lmtrainer.text.remote import RemoteFile
+from lmtrainer.text.remote import AHEAD, RemoteFile
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,13 @@ def opened(file: TextFile, on_read: OnRead) -> Iterator[BinaryIO]:
             yield counted
 
 
-def raw(file: TextFile) -> BinaryIO:
-    """The bytes of a file as they are. Those of a whole file can be read in any order."""
+def raw(file: TextFile, ahead: int = AHEAD) -> BinaryIO:
+    """The bytes of a file as they are. Those of a whole file can be read in any order. Of one in a
+    store, `ahead` more bytes are fetched than are read."""
     if isinstance(file, Stretch):
-        return cast(BinaryIO, _Bounded(raw(file.file), file.begin, file.end))
-    return file.open("rb") if isinstance(file, Path) else file.open()
+        whole = raw(file.file, min(ahead, file.end - file.begin))
+        return cast(BinaryIO, _Bounded(whole, file.begin, file.end))
+    return file.open("rb") if isinstance(file, Path) else file.open(ahead)
 
 
 def size_of(file: TextFile) -> int:

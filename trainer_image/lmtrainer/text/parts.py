@@ -1,7 +1,8 @@
 """A corpus in parts that can be read at the same time: many small files, or a stretch of a large
 one.
 
-Called by the preparation of data. The parts depend on the text alone, never on who reads them: all
+Called by the preparation of data, and by `text.drawing`, which finds the ends of documents in the
+same way. The parts depend on the text alone, never on who reads them: all
 documents of all parts, one part after the other, are those of the corpus in its order.
 """
 
@@ -20,7 +21,7 @@ from lmtrainer.text.split import Corpus
 SMALLEST, LARGEST, MOST = 8 << 20, 1 << 30, 512
 """Bytes of a part: a corpus is cut into at most MOST of them as long as they stay in between."""
 
-BLOCK = 1 << 20
+BLOCK = 1 << 16
 """Bytes in which the end of a document is looked for at once."""
 
 BORDERS = {"line": re.compile(rb"\n"), "blankLine": re.compile(rb"\n\r?\n")}
@@ -98,14 +99,14 @@ def _grouped(files: Iterable[TextFile], wanted: int) -> Iterator[tuple[TextFile,
 
 def _pieces(files: Iterable[TextFile], reading: Reading, wanted: int) -> Iterator[TextFile]:
     for file in files:
-        border = _border(file, reading)
+        border = border_of(file, reading)
         if border is None or size_of(file) <= wanted:
             yield file
         else:
             yield from _stretches(file, border, wanted)
 
 
-def _border(file: TextFile, reading: Reading) -> re.Pattern[bytes] | None:
+def border_of(file: TextFile, reading: Reading) -> re.Pattern[bytes] | None:
     """What ends a document of a file; None if it cannot be cut."""
     form = form_of(file)
     if not _LINE_BREAK_IS_A_BYTE.fullmatch(codecs.lookup(reading.encoding).name):
@@ -120,19 +121,16 @@ def _stretches(file: TextFile, border: re.Pattern[bytes], wanted: int) -> Iterat
     size, begin = size_of(file), 0
     with raw(file) as source:
         while begin < size:
-            end = _after(source, border, begin + wanted, size)
+            end = after(source, border, begin + wanted, size) or size
             yield Stretch(file, begin, end)
             begin = end
 
 
-def _after(source: BinaryIO, border: re.Pattern[bytes], at: int, size: int) -> int:
-    """The end of the first border that begins at a place or later; the end of the file if there is
-    none."""
-    if at >= size:
-        return size
-    source.seek(at)
+def after(source: BinaryIO, border: re.Pattern[bytes], at: int, until: int) -> int | None:
+    """The end of the first border that begins at a place or later, and ends before another one."""
     held, offset = b"", at
-    while block := source.read(BLOCK):
+    source.seek(at)
+    while block := source.read(max(0, min(BLOCK, until - offset - len(held)))):
         held += block
         match = border.search(held)
         if match:
@@ -140,4 +138,4 @@ def _after(source: BinaryIO, border: re.Pattern[bytes], at: int, size: int) -> i
         # A border may lie across two blocks.
         offset += max(0, len(held) - 2)
         held = held[-2:]
-    return size
+    return None

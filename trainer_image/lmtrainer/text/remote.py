@@ -16,8 +16,8 @@ from lmtrainer.s3 import ask, file_system
 from lmtrainer.text.copies import kept
 from lmtrainer.text.patterns import is_pattern
 
-BLOCK = 16 << 20
-"""Bytes that are asked for at once: text is read from end to end."""
+AHEAD = 16 << 20
+"""Bytes that are fetched beyond those asked for: most text is read from end to end."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class RemoteFile:
     def __str__(self) -> str:
         return self.url
 
-    def open(self) -> BinaryIO:
+    def open(self, ahead: int = AHEAD) -> BinaryIO:
         """Its bytes; OSError if it is gone."""
         system = file_system(self.url)
-        return cast(BinaryIO, system.open(self.url, "rb", block_size=BLOCK, cache_type="readahead"))
+        return cast(BinaryIO, system.open(self.url, "rb", block_size=ahead, cache_type="readahead"))
 
     def now(self) -> RemoteFile:
         """The same file as it is at this moment."""
