@@ -42,7 +42,7 @@ def losses(folder: Path) -> list[float]:
 
 
 class Accidents:
-    """Makes the loss of given batches of a run not a number, and asks it to stop at a step."""
+    """Makes the loss of given batches of a run not a number, and its gradients with it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, bad: Sequence[int]) -> None:
         self.bad = set(bad)
@@ -58,6 +58,9 @@ class Accidents:
             found = real(engine, rows, *rest)
             if self.names.index(name) in self.bad:
                 found = found * float("nan")
+                for parameter in engine.model.parameters():
+                    assert parameter.grad is not None
+                    parameter.grad *= float("nan")
             return found
 
         monkeypatch.setattr(Engine, "_backward", backward)

@@ -78,7 +78,11 @@ class Engine:
         self._run = run
         self._phase_index = phase_index
         self._pairs = run.objective_of(run.phases[phase_index]) == "mlm+nsp"
-        _train_pairs(model, trained=self._pairs)
+        _forget_gradients(model)
+        for parameter in pair_parameters(model):
+            # Else they would wait for a gradient for ever. Of a sharded model these are the parts;
+            # torch does the same with what it gathers of them.
+            parameter.requires_grad_(self._pairs)
         spare(model, run)
         if run.torch_compile:
             compile_parts(model)
@@ -147,8 +151,7 @@ class Engine:
         """Compute the gradients of a row of one sequence, and forget them: whatever is made when it
         is needed first is there behind it."""
         self._backward([filler((length,), pairs=self._pairs)], 1.0, 1.0)
-        for parameter in self._parameters:
-            parameter.grad = None
+        _forget_gradients(self.model)
 
     def _update(self, learning_rate: float, scale: float) -> float:
         """Move the weights and the scale of the loss; returns the norm of the gradients."""
@@ -202,14 +205,10 @@ def _counts(rows: Sequence[Batch]) -> list[float]:
     ]
 
 
-def _train_pairs(model: nn.Module, *, trained: bool) -> None:
-    """Whether this phase trains what only pairs of sentences do. Else it would be waited for its
-    gradients for ever, and what an earlier phase left of those would count in the norm. Of a
-    sharded model these are the parts; torch does the same with what it gathers of them."""
-    for parameter in pair_parameters(model):
-        parameter.requires_grad_(trained)
-        if not trained:
-            parameter.grad = None
+def _forget_gradients(model: nn.Module) -> None:
+    """Those of a step that went wrong would be added to, those of another phase counted."""
+    for parameter in model.parameters():
+        parameter.grad = None
 
 
 def _at_once() -> None:
