@@ -39,6 +39,22 @@ def test_the_ipu_kit_trains_on_wikitext(
     assert place.json(f"{results}/compat.json")["hardware"]["replicas"] == 4
 
 
+def test_the_ipu_kit_compiles_alone(place: Place) -> None:
+    wikitext(place)
+    place.model("gpt2", "gpt2", "gpt2")
+    less = ("--block_size", "32", "--gradient_accumulation_steps", "2", *SHORT)
+    text = place.run(LINES["gpt2"], *less, "--compile_only")
+    results = place.folder / "tmp/clm_gpt2"
+    assert (
+        "--compile_only true: renamed: stage prepare, then `lmtrainer compile`: kernels in" in text
+    )
+    assert "2 passes compiled, no update made" in text
+    assert list((results / "kernels").rglob("*.so")), "kernels of the CPU are shared objects"
+    assert list((results / "run").glob("**/dataset/manifest.json"))
+    assert not (results / "run/metrics.jsonl").exists(), "nothing was trained"
+    assert (results / "compat.json").is_file()
+
+
 def ready_made(place: Place) -> None:
     """The folders that the IPU kit's lines name."""
     place.model("bert-base-uncased", "bert", "bert")

@@ -1,4 +1,4 @@
-"""Rows 9, 10, 16, 26, 29, 36, 88 to 90, 93, 110, 111, 125, 126, 129, 130: what is said by the
+"""Rows 9, 10, 16, 26, 29, 36, 88 to 90, 93, 95, 110, 111, 125, 126, 129, 130: what is said by the
 command lines of the earlier kits. That each of those runs: tests/local/test_compat*.py."""
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import yaml
 
 from lmtrainer.cli import main
 from lmtrainer.compat import RunStep
+from lmtrainer.compat.translation import CompileStep
 from lmtrainer.config.architecture import PRESETS
 from tests.lmtrainer.compat.fakes import BERT, Drawer, changed, note, run_of, taken, told
 from tests.lmtrainer.compat.lines import LINES
@@ -194,6 +195,28 @@ def test_row_093_what_has_no_meaning_here_is_listed() -> None:
     )
     assert wanted in lines
     assert found.hardware["profile"]["enable_half_partials"] is True
+
+
+@pytest.mark.parametrize(
+    ("profile", "to"), [({}, "o/kernels"), ({"executable_cache_dir": "./exe_cache"}, "./exe_cache")]
+)
+def test_row_095_compile_only_prepares_and_compiles_where_the_profile_says(
+    profile: dict[str, str], to: str
+) -> None:
+    files = Drawer({"p/ipu_config.json": json.dumps(profile)})
+    line = f"{IPU} --train_file a --ipu_config_name p"
+    found = taken(f"{line} --compile_only", files)
+    prepared, compiled = found.steps
+    assert isinstance(prepared, RunStep)
+    assert isinstance(compiled, CompileStep)
+    assert prepared.stages == ("prepare",)
+    assert (compiled.run, compiled.to) == (prepared.run, to)
+    told = note(found, "--compile_only")
+    assert f"stage prepare, then `lmtrainer compile`: kernels in {to}, for runs with" in told
+    assert not [n for n in found.notes if "executable_cache_dir" in str(n)], "it has a meaning"
+    without = taken(line, files)
+    ignored = [n for n in without.notes if "executable_cache_dir: no meaning" in str(n)]
+    assert len(ignored) == len(profile)
 
 
 @pytest.mark.parametrize("flag", ["--prediction_loss_only", "--eval_accumulation_steps 24"])

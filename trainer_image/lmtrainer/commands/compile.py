@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmtrainer.commands.running import carry_out
 
@@ -30,18 +31,23 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
-    from lmtrainer.commands.replay.run import resolved
     from lmtrainer.compat.documents import mapping_of
     from lmtrainer.compat.localfiles import LocalFiles
+
+    print(fill(Path(given.cache), mapping_of(given.config, LocalFiles())))
+
+
+def fill(folder: Path, document: Mapping[str, Any]) -> str:
+    """Compile the kernels of a configuration into a folder; what that came to, for people."""
+    from lmtrainer.commands.replay.run import resolved
     from lmtrainer.compat.translation import Group
 
-    plain = {**mapping_of(given.config, LocalFiles()), "torchCompile": True}
-    cache = Path(given.cache).absolute()
+    cache = folder.absolute()
     cache.mkdir(parents=True, exist_ok=True)
     os.environ[CACHE] = str(cache)
-    passes = compile_ahead(resolved(plain, Group()))
+    passes = compile_ahead(resolved({**document, "torchCompile": True}, Group()))
     files = sum(1 for path in cache.rglob("*") if path.is_file())
-    print(f"{passes} passes compiled, no update made; {files} files in {cache}")
+    return f"{passes} passes compiled, no update made; {files} files in {cache}"
 
 
 def compile_ahead(run: ResolvedRun) -> int:

@@ -22,6 +22,9 @@ PODS: Mapping[str, int] = MappingProxyType({f"pod{n}": n for n in (4, 8, 16, 32,
 Shape = Literal["int", "bool", "text", "ints", "floats"]
 """ints: a list of whole numbers; floats: a number, or a list of them."""
 
+CACHE = "executable_cache_dir"
+"""Where what is compiled is kept; of use with --compile_only alone."""
+
 FIELDS: Mapping[str, Shape] = MappingProxyType(
     {
         "layers_per_ipu": "ints",
@@ -37,7 +40,7 @@ FIELDS: Mapping[str, Shape] = MappingProxyType(
         "optimizer_state_offchip": "bool",
         "replicated_tensor_sharding": "bool",
         "enable_half_partials": "bool",
-        "executable_cache_dir": "text",
+        CACHE: "text",
         "output_mode": "text",
         "auto_loss_scaling": "bool",
         "seed": "int",
@@ -46,7 +49,7 @@ FIELDS: Mapping[str, Shape] = MappingProxyType(
 NOT_MEANT_HERE = (
     "matmul_proportion",
     "enable_half_partials",
-    "executable_cache_dir",
+    CACHE,
     "output_mode",
     "inference_replication_factor",
     "inference_device_iterations",

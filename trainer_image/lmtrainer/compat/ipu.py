@@ -14,11 +14,11 @@ from lmtrainer.compat.command import Command, Request
 from lmtrainer.compat.datasets import Dataset, dataset_of
 from lmtrainer.compat.documents import Files
 from lmtrainer.compat.flags import Said, Values
-from lmtrainer.compat.ipu_system import numbers, optimizer, read_hardware
+from lmtrainer.compat.ipu_system import kernels, numbers, optimizer, read_hardware
 from lmtrainer.compat.modelblock import Model, read_length, read_model, read_tokenizer
 from lmtrainer.compat.models import location_of
 from lmtrainer.compat.training import phase, run_document, run_step, stages
-from lmtrainer.compat.translation import RunStep, Step
+from lmtrainer.compat.translation import CompileStep, RunStep, Step
 
 KIT = "ipu"
 LONGEST = 1024
@@ -102,7 +102,8 @@ def _run(
     run |= numbers(values, said, found)
     run["optimizer"] = optimizer(values)
     if values["compile_only"]:
-        return (run_step(values, run, ("prepare",)),)
+        to = kernels(values, said, found)
+        return run_step(values, run, ("prepare",)), CompileStep(run=run, to=to)
     return (run_step(values, run, stages(values, said, measured=values["do_eval"])),)
 
 

@@ -31,9 +31,7 @@ _HARDWARE = (
         text="batches come from a memory map, read ahead",
         refused=lambda mode: mode not in ("sync", "async", "async_rebatched"),
     ),
-    renamed(
-        "compile_only", "switch", "stage prepare alone; `lmtrainer compile` makes kernels", False
-    ),
+    renamed("compile_only", "switch", "stage prepare, then `lmtrainer compile`", False),
     *ignored(
         "batches have no fixed size: rows are packed",
         "pad_on_batch_axis",

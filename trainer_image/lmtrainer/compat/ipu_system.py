@@ -51,6 +51,14 @@ def numbers(values: Values, said: Said, found: Hardware) -> dict[str, Any]:
     return formats
 
 
+def kernels(values: Values, said: Said, found: Hardware) -> str:
+    """The folder that --compile_only fills: the profile's, if it names one."""
+    to: str = found.fields.get(hardware.CACHE) or f"{values['output_dir'].rstrip('/')}/kernels"
+    text = f"stage prepare, then `lmtrainer compile`: kernels in {to}, for runs with torchCompile"
+    said.note("compile_only", "renamed", text)
+    return to
+
+
 def read_hardware(values: Values, said: Said, files: Files, model: Model) -> Hardware:
     """The system, told as notes and kept with the results."""
     pod = _pod(values, said)
@@ -96,7 +104,10 @@ def _hardware_notes(found: Hardware, values: Values) -> list[Note]:
         ),
         *(Note("hardware", "recorded", line) for line in found.stage_map()),
     ]
-    ignored = [key for key in hardware.NOT_MEANT_HERE if key in found.fields]
+    meant_here = {hardware.CACHE} if values["compile_only"] else set()
+    ignored = [
+        key for key in hardware.NOT_MEANT_HERE if key in found.fields and key not in meant_here
+    ]
     if ignored:
         text = f"{', '.join(ignored)}: no meaning on these devices"
         notes.append(Note("hardware", "ignored", text))

@@ -67,6 +67,16 @@ class RunStep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompileStep:
+    """Compile the kernels of a run ahead; nothing is trained."""
+
+    run: Mapping[str, Any]
+    """As in `RunStep`."""
+    to: str
+    """The folder of the kernels."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenizerStep:
     """Train a tokenizer and write it down."""
 
@@ -115,7 +125,9 @@ class PrintStep:
     text: str
 
 
-Step = RunStep | TokenizerStep | VocabularyStep | InstancesStep | ExportStep | PrintStep
+Step = (
+    RunStep | CompileStep | TokenizerStep | VocabularyStep | InstancesStep | ExportStep | PrintStep
+)
 
 
 @dataclass(frozen=True, kw_only=True)

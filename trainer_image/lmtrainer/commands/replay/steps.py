@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmtrainer.compat.translation import (
+    CompileStep,
     ExportStep,
     InstancesStep,
     PrintStep,
@@ -54,6 +55,10 @@ def _carry_out(step: Step, translation: Translation) -> int:
         from lmtrainer.commands.instances import make
 
         print(f"{make(_wanted(step))} instances -> {' '.join(step.to)}", flush=True)
+    elif isinstance(step, CompileStep):
+        from lmtrainer.commands.compile import fill
+
+        print(fill(Path(step.to), step.run), flush=True)
     elif isinstance(step, ExportStep):
         from lmtrainer.commands.replay import export
 
