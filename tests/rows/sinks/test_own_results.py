@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,28 @@ def test_a_link_to_a_file_of_the_folder_is_that_file_and_others_are_named(
     (output / "best").symlink_to("checkpoint-5/.hidden/weights")
     (output / "checkpoint-5/out").symlink_to(tmp_path / "secret")
     (output / "nowhere").symlink_to("gone")
+    (output / "round").symlink_to("round")
     os.mkfifo(output / "pipe")
     files, left = everything_in(output, Folder(URL, "output.copyTo"))
     assert set(files) == {*COPIED, "best"}
-    assert sorted(left) == ["checkpoint-5/out", "latest", "nowhere", "pipe"]
+    assert sorted(left) == ["checkpoint-5/out", "latest", "nowhere", "pipe", "round"]
     copied(output)
     assert_whole(store, {*COPIED, "best"})
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(
+    store: Any, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.scandir
+
+    def broken(path: Any) -> Any:
+        if str(path).endswith(".hidden"):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        everything_in(output, Folder(URL, "output.copyTo"))
 
 
 @pytest.mark.parametrize(

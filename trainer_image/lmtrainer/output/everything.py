@@ -30,7 +30,8 @@ def everything_in(source: Path, folder: Folder) -> tuple[dict[str, Path], list[s
     files: dict[str, Path] = {}
     left = []
     for path in _paths(root):
-        name, real = path.relative_to(root).as_posix(), path.resolve()
+        name = path.relative_to(root).as_posix()
+        real = Path(os.path.realpath(path))  # one that leads round to itself is no error
         if real.is_file() and real.is_relative_to(root):
             files[name] = real
         else:
@@ -42,14 +43,19 @@ def everything_in(source: Path, folder: Folder) -> tuple[dict[str, Path], list[s
 
 
 def _paths(root: Path) -> Iterator[Path]:
-    """Whatever is no plain folder, in order. Links to folders are not followed."""
-    for place, folders, names in os.walk(root):
+    """Whatever is no plain folder, in order. Links to folders are not followed. OSError for a
+    folder that cannot be read: without it the copy would not be whole."""
+    for place, folders, names in os.walk(root, onerror=_raise):
         here = Path(place)
         if here == root:
             folders[:], names[:] = _theirs(folders), _theirs(names)
         folders.sort()
         links = [name for name in folders if (here / name).is_symlink()]
         yield from (here / name for name in sorted([*names, *links]))
+
+
+def _raise(fault: OSError) -> None:
+    raise fault
 
 
 def _theirs(names: list[str]) -> list[str]:
