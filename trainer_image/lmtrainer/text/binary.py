@@ -1,16 +1,17 @@
 """Tables that are not written in characters: Parquet, Arrow, and what the `datasets` library saved.
 
-Called by `text.tables`. The one user of pyarrow and datasets, which come with the extra `datasets`;
-no code of a dataset is ever run.
+Called by `text.tables` and `text.drawing`. The one user of pyarrow and datasets, which come with
+the extra `datasets`; no code of a dataset is ever run.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmtrainer.faults import UserError
-from lmtrainer.text.files import Form, OnRead, TextFile, opened, raw, size_of
+from lmtrainer.text.files import Form, OnRead, Stretch, TextFile, opened, raw, size_of
 
 FORMS: tuple[Form, ...] = ("Parquet", "Arrow", "saved")
 
@@ -21,14 +22,38 @@ Row = Mapping[str, Any]
 
 
 def rows(file: TextFile, form: Form, on_read: OnRead) -> Iterator[Row]:
-    """The rows of a file, in order. UserError if it is damaged, or the extra is not installed."""
-    try:
+    """The rows of a file, in order; of a stretch of one in Parquet those of the groups of rows that
+    begin in it. UserError if it is damaged, or the extra is not installed."""
+    with _told_as_mistakes(file, form):
         if form == "saved":
             yield from _saved(file, on_read)
         elif form == "Parquet":
             yield from _parquet(file, on_read)
         else:
             yield from _arrow(file, on_read)
+
+
+def row_groups(file: TextFile) -> list[int]:
+    """Where the groups of rows of a file in Parquet begin, in bytes; the first one at 0. Reads its
+    end alone. UserError as `rows`."""
+    with _told_as_mistakes(file, "Parquet"):
+        import pyarrow.parquet
+
+        with raw(file) as source:
+            return _begins(pyarrow.parquet.ParquetFile(source).metadata)
+
+
+def _begins(facts: Any) -> list[int]:
+    """Of each group the first byte of its first column; before it stands nothing but a mark."""
+    columns = [facts.row_group(n).column(0) for n in range(facts.num_row_groups)]
+    offsets = [c.dictionary_page_offset or c.data_page_offset for c in columns]
+    return [0, *offsets[1:]][: len(offsets)]
+
+
+@contextlib.contextmanager
+def _told_as_mistakes(file: TextFile, form: Form) -> Iterator[None]:
+    try:
+        yield
     except ImportError as fault:
         raise UserError(
             f"{file}: {form} needs the extra datasets of the trainer ({fault}); "
@@ -61,10 +86,15 @@ def _saved(file: TextFile, on_read: OnRead) -> Iterator[Row]:
 def _parquet(file: TextFile, on_read: OnRead) -> Iterator[Row]:
     import pyarrow.parquet
 
-    with raw(file) as source:
+    whole, begin, end = file, 0, size_of(file)
+    if isinstance(file, Stretch):
+        whole, begin, end = file.file, file.begin, file.end
+    with raw(whole) as source:
         table = pyarrow.parquet.ParquetFile(source)
-        told = _Told(size_of(file), table.metadata.num_rows, on_read)
-        for batch in table.iter_batches(batch_size=ROWS):
+        facts = table.metadata
+        groups = [n for n, at in enumerate(_begins(facts)) if begin <= at < end]
+        told = _Told(size_of(file), sum(facts.row_group(n).num_rows for n in groups), on_read)
+        for batch in table.iter_batches(batch_size=ROWS, row_groups=groups):
             yield from _transposed(batch.to_pydict(), len(batch))
             told.rows(len(batch))
 

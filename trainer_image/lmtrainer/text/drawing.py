@@ -4,21 +4,23 @@ to be trained on everything.
 Called by the preparation of data. The text is cut into strata of equal size, and somewhere in each
 lies one window, all of one size (stratified sampling; Cochran, "Sampling Techniques", chapter 5):
 so each file and location has its share, and where the windows lie depends on seed and sizes alone.
-What is read of a window are the documents that begin in it. A file that can only be read from its
-beginning, as a packed one or a table can, gives the share of its windows from there, and so does
-one whose documents are longer than LOOK.
+What is read of a window are the documents that begin in it. What can only be read from its
+beginning, as a packed file, most tables, and a group of rows in Parquet can, gives the share of its
+windows from there, and so does a file whose documents are longer than LOOK.
 """
 
 from __future__ import annotations
 
 import bisect
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from lmtrainer.randomness import Purpose, derive, uniform
+from lmtrainer.text.binary import row_groups
 from lmtrainer.text.counting import count_documents
-from lmtrainer.text.files import OnRead, Stretch, TextFile, raw, size_of
+from lmtrainer.text.files import OnRead, Stretch, TextFile, form_of, raw, size_of
 from lmtrainer.text.parts import BLOCK, after, border_of
 from lmtrainer.text.records import Reading, records
 from lmtrainer.text.split import Corpus, exceptions, sides_from, with_sides
@@ -84,6 +86,8 @@ def _places(total: int, most: int, seed: int) -> Iterator[tuple[int, int]]:
 def excerpts(file: TextFile, windows: Sequence[Window], reading: Reading) -> list[Excerpt]:
     """What is read for the windows of a file: what is taken from its beginning, if anything, and
     stretches that have no document in common."""
+    if windows and form_of(file) == "Parquet":
+        return _of_groups(file, windows)
     border = border_of(file, reading)
     if border is None or not windows:
         return _from_beginning(file, windows)
@@ -107,6 +111,17 @@ def excerpts(file: TextFile, windows: Sequence[Window], reading: Reading) -> lis
             if begin < behind:
                 found.append(Excerpt(Stretch(whole, begin, behind), window.size))
     return _from_beginning(file, lost) + found
+
+
+def _of_groups(file: TextFile, windows: Sequence[Window]) -> list[Excerpt]:
+    """Of each group of rows in which windows begin, as much as they have."""
+    assert not isinstance(file, Stretch), "no part is less than a whole table"
+    begins = row_groups(file)
+    most = Counter[int]()
+    for window in windows:
+        most[bisect.bisect_right(begins, window.begin) - 1] += window.size
+    ends = [*begins[1:], size_of(file)]
+    return [Excerpt(Stretch(file, begins[n], ends[n]), size) for n, size in sorted(most.items())]
 
 
 def _from_beginning(file: TextFile, windows: Sequence[Window]) -> list[Excerpt]:
