@@ -17,7 +17,10 @@ from moto.server import ThreadedMotoServer
 from lmtrainer.config import MistakesError
 from lmtrainer.faults import UserError
 from lmtrainer.s3 import StoreError, asking
+from lmtrainer.text import drawing
+from lmtrainer.text.records import Reading
 from lmtrainer.text.sources import expand, folder
+from lmtrainer.text.split import Corpus
 from tests.rows.prepared import configured, ids, made
 
 DOCUMENTS = [f"some words of text number {n}\nand a line more" for n in range(60)]
@@ -89,6 +92,35 @@ def test_a_store_that_cannot_be_reached_is_no_mistake_of_the_users(
             names("s3://corpus/a.txt")
     s3fs.S3FileSystem.clear_instance_cache()
     assert names("s3://corpus/a.txt") == ["s3://corpus/a.txt"]
+
+
+def test_of_a_sample_little_more_is_fetched_than_is_drawn(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "\n\n".join(f"text number {n} " + "with some words " * 8 for n in range(20_000))
+    put(store, "a.txt", text)
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    fetched: list[int] = []
+    real = s3fs.core.S3File._fetch_range
+
+    def fetch(self: Any, start: int, end: int) -> bytes:
+        fetched.append(end - start)
+        return bytes(real(self, start, end))
+
+    monkeypatch.setattr(s3fs.core.S3File, "_fetch_range", fetch)
+    found = []
+    for file in (*expand(["s3://corpus/a.txt"], {}), path):
+        corpus = Corpus((file,), (), Reading("blankLine"), None, 1)
+        windows = drawing.draw([file], 200_000, seed=1)
+        excerpts = drawing.excerpts(file, windows[file], corpus.reading)
+        numbered = [(excerpt, 0) for excerpt in excerpts]
+        found.append([*drawing.training_texts(corpus, numbered, lambda count: None)])
+    far, here = found
+    assert far == here
+    assert 190_000 < sum(map(len, here)) < 210_000
+    # Of each of three windows, its beginning and end are found with blocks of 64 kB.
+    assert sum(fetched) < 1_200_000 < len(text) / 2
 
 
 def test_text_of_a_store_is_prepared_like_that_of_a_folder(store: Any, tmp_path: Path) -> None:
