@@ -102,9 +102,10 @@ class Tokens:
         for shard in set(shards.tolist()):
             here = shards == shard
             count = sizes[here]
-            inside = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-            begins = np.repeat(starts[here] - bounds[shard], count)
-            row[np.repeat(places[here], count) + inside] = self._shards[shard][begins + inside]
+            ends = np.cumsum(count)
+            number, first = np.arange(ends[-1]), ends - count
+            wanted = number + np.repeat(starts[here] - bounds[shard] - first, count)
+            row[number + np.repeat(places[here] - first, count)] = self._shards[shard][wanted]
         return True
 
 
