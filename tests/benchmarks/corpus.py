@@ -7,6 +7,7 @@ sees the same ones.
 from __future__ import annotations
 
 import ast
+import itertools
 import random
 import re
 import sysconfig
@@ -17,21 +18,21 @@ LEAST = 200
 """Characters; shorter docstrings are no prose."""
 
 
-def write(path: Path, megabytes: int, *, again: bool = False) -> int:
-    """Write at most so much text, each document once, or `again` and again in another order;
-    returns the number of bytes."""
+def write(path: Path, megabytes: int) -> int:
+    """Write nearly so much text, each document once (34 MB), then again and again in another
+    order; returns the number of bytes."""
     room = megabytes * 10**6
     written = 0
     found = list(_documents())
     with path.open("w", encoding="utf-8") as file:
-        for number in range(room if again else 1):
+        for number in itertools.count():
             for text in random.Random(number).sample(found, len(found)) if number else found:
                 size = len(text.encode()) + 2
                 if written + size > room:
                     return written
                 file.write(text + "\n\n")
                 written += size
-    return written
+    raise AssertionError
 
 
 def _documents() -> Iterator[str]:

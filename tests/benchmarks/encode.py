@@ -47,12 +47,10 @@ def main(kind: TokenizerType, *, rounds: int, megabytes: int) -> dict[str, objec
 
 
 class Bench:
-    def __init__(
-        self, folder: Path, kind: TokenizerType, megabytes: int, *, again: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, kind: TokenizerType, megabytes: int) -> None:
         self.folder = folder
         self.text, held_out = folder / "text.txt", folder / "held-out.txt"
-        self.bytes = corpus.write(self.text, megabytes, again=again)
+        self.bytes = corpus.write(self.text, megabytes)
         held_out.write_text("A text that is held out.\n" * 100, "utf-8")
         settings = TokenizerTraining(
             type=kind,
