@@ -5,7 +5,7 @@ import os
 import pytest
 
 from lmtrainer.contract import machine
-from lmtrainer.dataset import build
+from lmtrainer.dataset import inputs
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ def test_processes_are_as_many_as_cpus_and_memory_allow(
     monkeypatch.setattr(machine, "_MEMORY", tmp_path / "memory.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)))
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096}.get(name, 1 << 24))
-    assert build._processes(1 << 40) == processes
-    assert build._processes(40 << 20) == 1, "little text is not worth another"
+    assert inputs._processes(1 << 40) == processes
+    assert inputs._processes(40 << 20) == 1, "little text is not worth another"
 
 
 def test_a_machine_without_control_groups_is_used_whole(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
     prepare    text -> tokenizer and dataset, or proof that they are there; opens them
     home       where the dataset lies, and who may write there
+    inputs     what both are made from, and their name
     build      makes both
     nearby     a copy on the node that trains on it
     reading    which bytes a text has, for the name of what is made of it

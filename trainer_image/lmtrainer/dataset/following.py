@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from lmtrainer.config import RunConfig, parse
-from lmtrainer.dataset.build import Inputs, find_inputs, processes_for, work_of
+from lmtrainer.dataset.build import work_of
 from lmtrainer.dataset.crew import Crew, Sized
 from lmtrainer.dataset.home import DATASET, TOKENIZER
+from lmtrainer.dataset.inputs import Inputs, find_inputs, processes_for
 from lmtrainer.dataset.reading import files_of
 from lmtrainer.dataset.rounds import LEFT, Board, Round, Seldom, Talk, name_of
 from lmtrainer.dataset.sharding import (

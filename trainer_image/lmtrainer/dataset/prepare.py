@@ -17,14 +17,7 @@ from numpy.typing import NDArray
 
 from lmtrainer.config import RunConfig
 from lmtrainer.dataset import agreement, nearby, pairs, summary, tables
-from lmtrainer.dataset.build import (
-    Progress,
-    build,
-    find_inputs,
-    fingerprint_of,
-    forget,
-    is_built,
-)
+from lmtrainer.dataset.build import build, forget, is_built
 from lmtrainer.dataset.facts import facts_of
 from lmtrainer.dataset.home import (
     DATASET,
@@ -37,6 +30,7 @@ from lmtrainer.dataset.home import (
     read_pointer,
     write_pointer,
 )
+from lmtrainer.dataset.inputs import Progress, find_inputs, fingerprint_of
 from lmtrainer.dataset.leading import ALONE, Nodes
 from lmtrainer.dataset.samples import Cut, Samples, cut_of
 from lmtrainer.dataset.store import Tokens, open_counts, open_split

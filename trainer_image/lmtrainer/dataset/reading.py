@@ -1,7 +1,7 @@
 """What every file of a text holds, as the fingerprint of a dataset says it: all of it is read once,
 by many if there is much of it.
 
-Called by `dataset.build`, and by `dataset.following` on other nodes.
+Called by `dataset.inputs`, and by `dataset.following` on other nodes.
 """
 
 from __future__ import annotations
