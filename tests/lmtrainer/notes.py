@@ -7,12 +7,17 @@ from collections import Counter
 SECONDS = 0.01
 
 
+class GoneError(Exception):
+    """One of the nodes ended: so does the group."""
+
+
 class Notes:
     """A board in the memory of one process; `here` nodes have come."""
 
     def __init__(self, here=1):
         self.notes, self.counts = {}, Counter()
         self.here = here
+        self.gone = False
         self._lock = threading.Lock()
 
     def read(self, name):
@@ -32,4 +37,6 @@ class Notes:
         return self.here
 
     def pause(self):
+        if self.gone:
+            raise GoneError
         time.sleep(SECONDS)

@@ -23,7 +23,7 @@ from lmtrainer.dataset import (
 from lmtrainer.dataset.following import OtherTextError
 from lmtrainer.durable import verify_manifest
 from lmtrainer.faults import UserError
-from tests.lmtrainer.notes import SECONDS, Notes
+from tests.lmtrainer.notes import SECONDS, GoneError, Notes
 from tests.runs import jargon
 
 SIZE = 20_000
@@ -74,6 +74,7 @@ def made(tmp_path, text, run_config):
             except Exception as fault:
                 faults.append(fault)
                 board.here -= 1
+                board.gone = True
 
         threads = [threading.Thread(target=other, args=(n,)) for n in range(helpers)]
         for thread in threads:
@@ -81,7 +82,10 @@ def made(tmp_path, text, run_config):
         leader = Leading(board)
         try:
             found = prepare(run, tmp_path / name, claims, progress, Company(nodes=leader))
+        except GoneError:
+            assert faults
         finally:
+            board.gone = False
             leader.end()
             for thread in threads:
                 thread.join(20)
@@ -219,8 +223,9 @@ def test_a_node_without_the_leaders_tokenizer_says_so(made, slow_to_show):
         made("out", 1)
 
 
-def test_a_mistake_in_the_text_is_told_by_whoever_finds_it(made, text):
+@pytest.mark.parametrize("helpers", [0, 1, 3])
+def test_a_mistake_in_the_text_is_told_by_whoever_finds_it(made, text, helpers):
     path = text / "2.txt"
     path.write_bytes(path.read_bytes()[:9000] + b"\xff" + path.read_bytes()[9001:])
     with pytest.raises(UserError, match=r"2\.txt: byte 0xff at offset 9000"):
-        made("out", 1)
+        made("out", helpers)
