@@ -17,10 +17,9 @@ from moto.server import ThreadedMotoServer
 from lmtrainer.config import MistakesError
 from lmtrainer.faults import UserError
 from lmtrainer.s3 import StoreError, asking
-from lmtrainer.text import drawing
 from lmtrainer.text.records import Reading
 from lmtrainer.text.sources import expand, folder
-from lmtrainer.text.split import Corpus
+from tests.lmtrainer.drawn import drawn
 from tests.rows.prepared import configured, ids, made
 
 DOCUMENTS = [f"some words of text number {n}\nand a line more" for n in range(60)]
@@ -109,13 +108,8 @@ def test_of_a_sample_little_more_is_fetched_than_is_drawn(
         return bytes(real(self, start, end))
 
     monkeypatch.setattr(s3fs.core.S3File, "_fetch_range", fetch)
-    found = []
-    for file in (*expand(["s3://corpus/a.txt"], {}), path):
-        corpus = Corpus((file,), (), Reading("blankLine"), None, 1)
-        windows = drawing.draw([file], 200_000, seed=1)
-        excerpts = drawing.excerpts(file, windows[file], corpus.reading)
-        numbered = [(excerpt, 0) for excerpt in excerpts]
-        found.append([*drawing.training_texts(corpus, numbered, lambda count: None)])
+    files = (*expand(["s3://corpus/a.txt"], {}), path)
+    found = [drawn([file], 200_000, Reading("blankLine")) for file in files]
     far, here = found
     assert far == here
     assert 190_000 < sum(map(len, here)) < 210_000

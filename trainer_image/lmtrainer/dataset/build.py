@@ -28,7 +28,7 @@ from lmtrainer.durable import (
     sha256_of,
     verify_manifest,
 )
-from lmtrainer.text.drawing import training_texts
+from lmtrainer.text.excerpts import training_texts
 from lmtrainer.text.parts import parts
 from lmtrainer.text.split import pieces
 from lmtrainer.vocab import Vocabulary

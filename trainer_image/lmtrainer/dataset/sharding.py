@@ -29,8 +29,9 @@ from lmtrainer.dataset.tasks import (
     text_sha256,
 )
 from lmtrainer.durable import MANIFEST_FILE, building, make_folder, remove
-from lmtrainer.text import drawing
-from lmtrainer.text.drawing import Excerpt, Windows
+from lmtrainer.text import drawing, excerpts
+from lmtrainer.text.drawing import Windows
+from lmtrainer.text.excerpts import Excerpt
 from lmtrainer.text.files import OnRead
 from lmtrainer.text.parts import Part, worth
 from lmtrainer.text.split import Corpus, exceptions
@@ -142,7 +143,7 @@ class Leader:
             for part in self.cut
             for file in part.files
             if not part.held_out
-            for excerpt in drawing.excerpts(file, windows.get(file, ()), self._corpus.reading)
+            for excerpt in excerpts.cut(file, windows.get(file, ()), self._corpus.reading)
         )
         # Where no share is held out, numbers say nothing.
         return zip(found, itertools.chain(counts.drawn, itertools.repeat(0)), strict=False)

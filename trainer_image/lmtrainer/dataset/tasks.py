@@ -26,7 +26,7 @@ from lmtrainer.durable import (
     sha256_of,
     verify_manifest,
 )
-from lmtrainer.text import drawing
+from lmtrainer.text import excerpts
 from lmtrainer.text.documents import Piece
 from lmtrainer.text.drawing import Windows
 from lmtrainer.text.files import OnRead, Stretch, TextFile, described, size_of
@@ -124,12 +124,12 @@ def counting(part: Part, windows: Windows) -> Counting:
 
 
 def count_part(corpus: Corpus, task: Counting, on_read: OnRead) -> list[int]:
-    """How many documents of a part come before each excerpt of it (`text.drawing`), and at last how
-    many it has."""
+    """How many documents of a part come before each of its excerpts, and at last how many it
+    has."""
     numbers, total = [], 0
     for file in task.part.files:
-        found = drawing.excerpts(file, task.windows.get(file, ()), corpus.reading)
-        *before, documents = drawing.count(file, found, corpus.reading, on_read)
+        found = excerpts.cut(file, task.windows.get(file, ()), corpus.reading)
+        *before, documents = excerpts.count(file, found, corpus.reading, on_read)
         numbers += [total + number for number in before]
         total += documents
     return [*numbers, total]

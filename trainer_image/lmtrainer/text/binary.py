@@ -1,17 +1,19 @@
 """Tables that are not written in characters: Parquet, Arrow, and what the `datasets` library saved.
 
-Called by `text.tables` and `text.drawing`. The one user of pyarrow and datasets, which come with
+Called by `text.tables` and `text.excerpts`. The one user of pyarrow and datasets, which come with
 the extra `datasets`; no code of a dataset is ever run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmtrainer.faults import UserError
-from lmtrainer.text.files import Form, OnRead, Stretch, TextFile, opened, raw, size_of
+from lmtrainer.text.files import Form, OnRead, TextFile, opened, placed, raw, size_of
+from lmtrainer.text.remote import AHEAD
 
 FORMS: tuple[Form, ...] = ("Parquet", "Arrow", "saved")
 
@@ -44,10 +46,12 @@ def row_groups(file: TextFile) -> list[int]:
 
 
 def _begins(facts: Any) -> list[int]:
-    """Of each group the first byte of its first column; before it stands nothing but a mark."""
+    """Of each group the first byte of its first column; before that of the first one stands nothing
+    but a mark. Should groups not lie in the order of their rows, those that lie before earlier ones
+    are taken together with them."""
     columns = [facts.row_group(n).column(0) for n in range(facts.num_row_groups)]
-    offsets = [c.dictionary_page_offset or c.data_page_offset for c in columns]
-    return [0, *offsets[1:]][: len(offsets)]
+    offsets = (c.dictionary_page_offset or c.data_page_offset for c in columns[1:])
+    return list(itertools.accumulate(offsets, max, initial=0))[: len(columns)]
 
 
 @contextlib.contextmanager
@@ -86,10 +90,8 @@ def _saved(file: TextFile, on_read: OnRead) -> Iterator[Row]:
 def _parquet(file: TextFile, on_read: OnRead) -> Iterator[Row]:
     import pyarrow.parquet
 
-    whole, begin, end = file, 0, size_of(file)
-    if isinstance(file, Stretch):
-        whole, begin, end = file.file, file.begin, file.end
-    with raw(whole) as source:
+    whole, begin, end = placed(file)
+    with raw(whole, ahead=min(AHEAD, end - begin)) as source:
         table = pyarrow.parquet.ParquetFile(source)
         facts = table.metadata
         groups = [n for n, at in enumerate(_begins(facts)) if begin <= at < end]

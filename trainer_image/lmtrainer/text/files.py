@@ -89,6 +89,13 @@ def raw(file: TextFile, ahead: int = AHEAD) -> BinaryIO:
     return file.open("rb") if isinstance(file, Path) else file.open(ahead)
 
 
+def placed(file: TextFile) -> tuple[Path | RemoteFile, int, int]:
+    """The whole file that a text is in, and the bytes of it from which and up to which it goes."""
+    if isinstance(file, Stretch):
+        return file.file, file.begin, file.end
+    return file, 0, size_of(file)
+
+
 def size_of(file: TextFile) -> int:
     """Bytes."""
     if isinstance(file, Stretch):

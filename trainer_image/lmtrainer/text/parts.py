@@ -1,9 +1,9 @@
 """A corpus in parts that can be read at the same time: many small files, or a stretch of a large
 one.
 
-Called by the preparation of data, and by `text.drawing`, which finds the ends of documents in the
-same way. The parts depend on the text alone, never on who reads them: all
-documents of all parts, one part after the other, are those of the corpus in its order.
+Called by the preparation of data, and by `text.excerpts`, which finds the ends of documents in the
+same way. The parts depend on the text alone, never on who reads them: all documents of all parts,
+one part after the other, are those of the corpus in its order.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def border_of(file: TextFile, reading: Reading) -> re.Pattern[bytes] | None:
 def _stretches(file: TextFile, border: re.Pattern[bytes], wanted: int) -> Iterator[TextFile]:
     assert not isinstance(file, Stretch)
     size, begin = size_of(file), 0
-    with raw(file) as source:
+    with raw(file, ahead=BLOCK) as source:
         while begin < size:
             end = after(source, border, begin + wanted, size) or size
             yield Stretch(file, begin, end)
@@ -127,7 +127,8 @@ def _stretches(file: TextFile, border: re.Pattern[bytes], wanted: int) -> Iterat
 
 
 def after(source: BinaryIO, border: re.Pattern[bytes], at: int, until: int) -> int | None:
-    """The end of the first border that begins at a place or later, and ends before another one."""
+    """The end of the first border that begins at byte `at` or later and ends at `until` at the
+    latest; None if there is none."""
     held, offset = b"", at
     source.seek(at)
     while block := source.read(max(0, min(BLOCK, until - offset - len(held)))):
