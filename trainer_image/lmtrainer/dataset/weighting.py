@@ -51,24 +51,35 @@ class Shares:
     def pick(self, seed: int, phase_index: int, epochs: Ints, slots: Ints) -> tuple[Ints, Ints]:
         """The sample in each slot of an epoch [n], slots numbered as samples are, and the pass of
         its text, from 0, in which it comes."""
+        texts, places = self._streams(epochs, slots)
+        passes, places = self._passes(texts, places)
         sizes, counts = np.array(self.sizes), np.array(self.counts)
-        cell = np.searchsorted(np.cumsum(counts), slots, side="right")
-        turn, text = np.divmod(cell, sizes.shape[1])
-        place = epochs // len(sizes) * counts.sum(axis=0)[text] + _before(counts)[turn, text]
-        laps, place = np.divmod(
-            place + slots - _before(counts.ravel())[cell], sizes.sum(axis=0)[text]
-        )
-        by_text = np.ascontiguousarray(sizes.T)
-        first = _before(by_text.ravel())[text * len(sizes)]
-        turn = np.searchsorted(np.cumsum(by_text), first + place, side="right") % len(sizes)
-        passes, place = laps * len(sizes) + turn, place - _before(sizes)[turn, text]
-        for number, at in set(zip(text.tolist(), passes.tolist(), strict=True)):
-            if not _even(sizes[:, number], counts[:, number]):
-                here = (text == number) & (passes == at)
-                key = derive(seed, Purpose.ORDER, phase_index, at, number)
-                size = int(sizes[at % len(sizes), number])
-                place[here] = permutation.at(key, size, place[here])
-        return _before(sizes.ravel()).reshape(sizes.shape)[turn, text] + place, passes
+        for text, number in set(zip(texts.tolist(), passes.tolist(), strict=True)):
+            if not _even(sizes[:, text], counts[:, text]):
+                here = (texts == text) & (passes == number)
+                key = derive(seed, Purpose.ORDER, phase_index, number, text)
+                size = int(sizes[number % len(sizes), text])
+                places[here] = permutation.at(key, size, places[here])
+        begins = _before(sizes.ravel()).reshape(sizes.shape)
+        return begins[passes % len(sizes), texts] + places, passes
+
+    def _streams(self, epochs: Ints, slots: Ints) -> tuple[Ints, Ints]:
+        """The text of each slot of an epoch, and the place in that text's stream."""
+        counts = np.array(self.counts)
+        number = np.searchsorted(np.cumsum(counts), slots, side="right")
+        ways, texts = np.divmod(number, counts.shape[1])
+        earlier = epochs // len(counts) * counts.sum(axis=0)[texts] + _before(counts)[ways, texts]
+        return texts, earlier + slots - _before(counts.ravel())[number]
+
+    def _passes(self, texts: Ints, places: Ints) -> tuple[Ints, Ints]:
+        """The pass to which a place in the stream of a text belongs, and where in that it is."""
+        sizes = np.array(self.sizes)
+        laps, places = np.divmod(places, sizes.sum(axis=0)[texts])
+        # The ways of each text, and the texts, one behind the other: one search finds all.
+        of_text = sizes.T.ravel()
+        first = _before(of_text)[texts * len(sizes)]
+        ways = np.searchsorted(np.cumsum(of_text), first + places, side="right") % len(sizes)
+        return laps * len(sizes) + ways, places - _before(sizes)[ways, texts]
 
 
 def _before(sizes: Ints) -> Ints:
