@@ -17,8 +17,10 @@ from moto.server import ThreadedMotoServer
 from lmtrainer.config import MistakesError
 from lmtrainer.faults import UserError
 from lmtrainer.s3 import StoreError, asking
+from lmtrainer.text.parts import parts
 from lmtrainer.text.records import Reading
 from lmtrainer.text.sources import expand, folder
+from lmtrainer.text.split import Corpus
 from tests.lmtrainer.drawn import drawn
 from tests.rows.prepared import configured, ids, made
 
@@ -93,28 +95,51 @@ def test_a_store_that_cannot_be_reached_is_no_mistake_of_the_users(
     assert names("s3://corpus/a.txt") == ["s3://corpus/a.txt"]
 
 
-def test_of_a_sample_little_more_is_fetched_than_is_drawn(
-    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = "\n\n".join(f"text number {n} " + "with some words " * 8 for n in range(20_000))
-    put(store, "a.txt", text)
-    path = tmp_path / "a.txt"
-    path.write_text(text)
-    fetched: list[int] = []
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes that are fetched, each time."""
+    found: list[int] = []
     real = s3fs.core.S3File._fetch_range
 
     def fetch(self: Any, start: int, end: int) -> bytes:
-        fetched.append(end - start)
+        found.append(end - start)
         return bytes(real(self, start, end))
 
     monkeypatch.setattr(s3fs.core.S3File, "_fetch_range", fetch)
+    return found
+
+
+LARGE = "\n\n".join(f"text number {n} " + "with some words " * 8 for n in range(20_000))
+
+
+def test_of_a_sample_little_more_is_fetched_than_is_drawn(
+    store: Any, tmp_path: Path, fetched: list[int]
+) -> None:
+    put(store, "a.txt", LARGE)
+    path = tmp_path / "a.txt"
+    path.write_text(LARGE)
     files = (*expand(["s3://corpus/a.txt"], {}), path)
-    found = [drawn([file], 200_000, Reading("blankLine")) for file in files]
-    far, here = found
+    far, here = (drawn([file], 200_000, Reading("blankLine")) for file in files)
     assert far == here
     assert 190_000 < sum(map(len, here)) < 210_000
     # Of each of three windows, its beginning and end are found with blocks of 64 kB.
-    assert sum(fetched) < 1_200_000 < len(text) / 2
+    assert sum(fetched) < 1_200_000 < len(LARGE) / 2
+
+
+def test_to_cut_a_file_little_of_it_is_fetched(
+    store: Any, tmp_path: Path, fetched: list[int]
+) -> None:
+    put(store, "a.txt", LARGE)
+    path = tmp_path / "a.txt"
+    path.write_text(LARGE)
+    found = []
+    for file in (*expand(["s3://corpus/a.txt"], {}), path):
+        corpus = Corpus((file,), (), Reading("blankLine"), None, 1)
+        found.append([part.size for part in parts(corpus, len(LARGE) // 4)])
+    far, here = found
+    assert far == here
+    assert len(here) == 4
+    assert sum(fetched) < 600_000 < len(LARGE) / 4
 
 
 def test_text_of_a_store_is_prepared_like_that_of_a_folder(store: Any, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@
     epochs     passes over the text, one after the other
     order      which examples a step has, and which process computes which
     weighting  texts that an epoch has more or less of
-    masking    what is hidden
+    choosing   which tokens are to be predicted
+    masking    what stands in their place
     packing    examples as rows: sequences, pairs or ready-made instances
     answers    what is to be predicted of those
     export     pairs as ready-made instances, for other programs
