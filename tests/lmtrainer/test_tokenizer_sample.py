@@ -173,6 +173,21 @@ def test_a_sample_of_more_than_there_is_is_everything(
     assert sum(map(len, everything)) > 190_000
 
 
+@pytest.mark.parametrize("validation", [{"share": 0.2}, {"files": ["pvc://text/a.txt.gz"]}])
+def test_of_packed_files_a_sample_may_be_larger_than_they_are(
+    tmp_path: Path, used: list[list[str]], validation: dict[str, Any]
+) -> None:
+    packed = sum(write(tmp_path, "txt.gz").values())
+    most = 150_000
+    assert packed < 0.8 * most
+    run = run_of("txt.gz", sample=most, validation=validation)
+    made(tmp_path, run)
+    (texts,) = used
+    assert 0.95 * most < sum(map(len, texts)) < most + 500
+    assert not held_out(tmp_path, run) & set(texts)
+    assert {text[0] for text in texts} >= {"b", "c", "d"}
+
+
 def test_without_a_sample_datasets_and_runs_are_named_as_ever(tmp_path: Path) -> None:
     run = configured(data={"validation": {"share": 0.1}})
     made(tmp_path, run, TEXT)

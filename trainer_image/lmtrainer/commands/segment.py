@@ -73,11 +73,11 @@ def _check_encoding(name: str) -> None:
 def _name_of(file: TextFile) -> str:
     """What a file is called once it is unpacked and cut. UserError if it is no plain text."""
     from lmtrainer.faults import UserError
-    from lmtrainer.text.files import PACKED, form_of
+    from lmtrainer.text.files import PACKED, form_of, is_gzip
 
     if form_of(file) != "text":
         raise UserError(f"{file}: is {form_of(file)}, no plain text; cut its texts beforehand")
-    return file.name[: -len(PACKED)] if file.name.lower().endswith(PACKED) else file.name
+    return file.name[: -len(PACKED)] if is_gzip(file) else file.name
 
 
 def _check(files: Mapping[Path, TextFile], target: Path, number: int) -> None:

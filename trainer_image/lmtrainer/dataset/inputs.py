@@ -19,7 +19,7 @@ from lmtrainer.dataset.facts import FORMAT
 from lmtrainer.dataset.leading import Nodes
 from lmtrainer.dataset.reading import read_text
 from lmtrainer.faults import UserError
-from lmtrainer.text.files import described, size_of, stamp_of
+from lmtrainer.text.files import described, is_compressed, size_of, stamp_of
 from lmtrainer.text.records import Reading
 from lmtrainer.text.sources import saved
 from lmtrainer.text.split import Corpus, find
@@ -54,11 +54,14 @@ class Inputs:
         """Bytes of the text that a tokenizer is trained on; 0 for all of it."""
         training = self.run.tokenizer.train
         most = None if self.tokenizer or training is None else training.max_bytes
-        return most if most and most < sum(map(size_of, self.corpus.files)) else 0
+        files = self.corpus.files
+        if not most or (most >= sum(map(size_of, files)) and not any(map(is_compressed, files))):
+            return 0
+        return most
 
     def reading(self, activity: str, sample: int = 0) -> Reader:
         """Reports the progress of one pass over the text, or over a sample of it."""
-        total = sample or self.corpus.bytes
+        total = min(sample or self.corpus.bytes, self.corpus.bytes)
         done = 0
 
         def read(count: int) -> None:

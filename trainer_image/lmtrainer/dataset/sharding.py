@@ -138,8 +138,10 @@ class Leader:
     def drawn(self, sample: int, counts: Counts) -> Iterator[tuple[Excerpt, int]]:
         """Each excerpt of `sample` bytes with the number of its first document."""
         windows = draw(self._corpus, self.cut, sample)
+        drawn = sum(map(drawing.total, windows.values()))
+        # More than was drawn, if the files are compressed and have fewer bytes than that.
         found = (
-            excerpt
+            excerpt._replace(most=excerpt.most * sample // drawn)
             for part in self.cut
             for file in part.files
             if not part.held_out

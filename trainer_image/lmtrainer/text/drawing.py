@@ -40,11 +40,11 @@ Windows = Mapping[TextFile, Sequence[Window]]
 
 
 def draw(files: Sequence[TextFile], most: int, seed: int) -> Windows:
-    """Windows of `most` bytes in all over files, which have more."""
+    """Windows of about `most` bytes in all over files; nearly all of them, if they have no more."""
     sizes = [size_of(file) for file in files]
     ends = list(itertools.accumulate(sizes))
     found: dict[TextFile, list[Window]] = {}
-    for begin, end in _places(ends[-1], most, seed):
+    for begin, end in _places(ends[-1], min(most, ends[-1]), seed):
         number = bisect.bisect_right(ends, begin)
         while begin < end:
             first, last = ends[number] - sizes[number], min(end, ends[number])

@@ -64,6 +64,16 @@ def form_of(file: TextFile) -> Form:
     return ENDINGS.get(Path(name).suffix, "text")
 
 
+def is_gzip(file: TextFile) -> bool:
+    """Is a file unpacked when it is read?"""
+    return file.name.lower().endswith(PACKED)
+
+
+def is_compressed(file: TextFile) -> bool:
+    """May a file hold more text than it has bytes?"""
+    return is_gzip(file) or form_of(file) == "Parquet"
+
+
 def is_saved(folder: Path) -> bool:
     """Was this folder written by `datasets.save_to_disk`?"""
     return all((folder / name).is_file() for name in SAVED)
@@ -74,7 +84,7 @@ def opened(file: TextFile, on_read: OnRead) -> Iterator[BinaryIO]:
     """The bytes of a file from the beginning, unpacked; `on_read` hears of those on the disk."""
     with contextlib.ExitStack() as stack:
         counted = cast(BinaryIO, _Counted(stack.enter_context(raw(file)), on_read))
-        if file.name.lower().endswith(PACKED):
+        if is_gzip(file):
             yield cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=counted)))
         else:
             yield counted

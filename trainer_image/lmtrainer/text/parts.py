@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from lmtrainer.text.files import PACKED, Stretch, TextFile, form_of, raw, size_of
+from lmtrainer.text.files import Stretch, TextFile, form_of, is_gzip, raw, size_of
 from lmtrainer.text.records import Reading
 from lmtrainer.text.split import Corpus
 
@@ -111,7 +111,7 @@ def border_of(file: TextFile, reading: Reading) -> re.Pattern[bytes] | None:
     form = form_of(file)
     if not _LINE_BREAK_IS_A_BYTE.fullmatch(codecs.lookup(reading.encoding).name):
         return None
-    if form not in ("text", "lines of JSON") or file.name.lower().endswith(PACKED):
+    if form not in ("text", "lines of JSON") or is_gzip(file):
         return None
     return BORDERS.get("line" if form == "lines of JSON" else reading.rule)
 
