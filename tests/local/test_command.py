@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import boto3
 import pytest
@@ -42,7 +43,7 @@ def test_a_killed_program_starts_again_with_its_group(tmp_path):
     program.write_text(PROGRAM)
     (tmp_path / "results").mkdir()
     spec = {
-        "command": ["python", str(program)],
+        "command": [sys.executable, str(program)],
         "threadsPerProcess": 1,
         "workers": {"replicas": 1},
         "failurePolicy": {"maxRestarts": 0},
@@ -68,7 +69,7 @@ def test_its_results_are_copied_to_a_store(tmp_path, monkeypatch):
     program.write_text("import os; open(os.environ['LMJOB_OUTPUT'] + '/answer', 'w').write('42')")
     (tmp_path / "results").mkdir()
     spec = {
-        "command": ["python", str(program)],
+        "command": [sys.executable, str(program)],
         "threadsPerProcess": 1,
         "output": {"to": "pvc://results/small", "copyTo": f"s3://{BUCKET}/mine"},
     }
