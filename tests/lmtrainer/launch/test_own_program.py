@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -194,6 +195,47 @@ def test_a_node_that_cannot_tell_of_its_end_is_not_done(
     word = worker.end()
     assert word.exit_type == "RENDEZVOUS_FAILED"
     assert not (tmp_path / "o/records/train.json").exists()
+
+
+SILENT_LEADER = """
+import sys, time
+from lmtrainer.launch.sockets import listen
+from lmtrainer.parallel.rendezvous import Fence, claim_node, nodes_here, open_store
+listener = listen("127.0.0.1", 0, purpose="master port")
+print(listener.getsockname()[1], flush=True)
+store = open_store(listener, Fence("job-a", 1))
+claim_node(store, 0, "leader")
+while nodes_here(store, 2) < 2:
+    time.sleep(0.01)
+print("joined", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_node_that_cannot_hear_the_leaders_word_does_not_wait_for_ever(
+    start_node: Any, tmp_path: Path, way: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", SILENT_LEADER]
+    leader = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert leader.stdout is not None
+    try:
+        node = start_node.program(
+            script(tmp_path, WAITS),
+            output=tmp_path / "o",
+            nnodes=2,
+            node_rank=1,
+            master_port=int(leader.stdout.readline()),
+            rendezvous_seconds=6.0,
+        )
+        assert leader.stdout.readline() == "joined\n"
+        leader.send_signal(way)
+        word = node.end()
+    finally:
+        leader.kill()
+        leader.communicate()
+    assert word.exit_type == "RENDEZVOUS_FAILED"
+    assert not (tmp_path / "o").exists(), "it has not started"
 
 
 def test_nothing_starts_in_a_folder_of_another_run(start_node: Any, tmp_path: Path) -> None:

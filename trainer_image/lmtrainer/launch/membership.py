@@ -77,8 +77,9 @@ class Membership:
 
     @property
     def fault(self) -> BaseException | None:
-        """Why this node is not a member and will not be, or why it cannot tell of its end."""
-        if self.joined and (self._concluded or not self._wake.is_set()):
+        """Why this node is not a member and will not be, or why it cannot hear the leader's word or
+        tell of its end."""
+        if not self._needs_answer:
             return None
         if self._error is None and time.monotonic() > self._deadline:
             return RendezvousError(
@@ -89,7 +90,7 @@ class Membership:
 
     def start(self) -> None:
         # The thread gives the better reason, so it comes first unless it hangs.
-        self._deadline = time.monotonic() + self._node.rendezvous_seconds + MARGIN_SECONDS
+        self._deadline = self._until()
         threading.Thread(target=self._run, daemon=True, name="membership").start()
 
     def unready(self) -> str:
@@ -116,6 +117,16 @@ class Membership:
             self._wake.set()
         return self._concluded
 
+    @property
+    def _needs_answer(self) -> bool:
+        """Can this node not go on without the store?"""
+        if not self.joined or (self._gated and self.start_needed is None):
+            return True
+        return self._wake.is_set() and not self._concluded
+
+    def _until(self) -> float:
+        return time.monotonic() + self._node.rendezvous_seconds + MARGIN_SECONDS
+
     def _run(self) -> None:
         try:
             self._join_and_keep()
@@ -134,6 +145,8 @@ class Membership:
             self._answered_at = time.monotonic()
             self.joined = True
             waiting = self._gated and not self._heard(client)
+            if waiting:
+                self._deadline = self._until()
             pause = SOON_SECONDS if waiting else HANDSHAKE_SECONDS
             if self._wake.wait(pause) and not self._concluded:
                 tell_end(client, node.node_rank)

@@ -41,9 +41,6 @@ class OwnProgram:
     @property
     def may_start(self) -> bool:
         """Nobody else writes to the output folder, and every node is told so."""
-        owner = self._owner
-        if owner is not None and owner.claimed:
-            self._membership.say(start_needed=not owner.ended_before)
         return self._membership.start_needed is True
 
     @property
@@ -57,9 +54,12 @@ class OwnProgram:
         return None if self._owner is None else self._owner.fault
 
     def look(self, *, last: bool = False) -> None:
-        """Tell what it says about its progress, and how far its results are copied."""
+        """On the leader: give the word once there is one, tell what the program says about its
+        progress, and how far its results are copied."""
         if self._lines is None or self._owner is None:
             return
+        if self._owner.claimed:
+            self._membership.say(start_needed=not self._owner.ended_before)
         self._lines.look(time.time(), last=last)
         if self._owner.copied is not None:
             self._lines.copying(*self._owner.copied)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 
 from lmtrainer.config import CommandConfig
+from lmtrainer.config.mistakes import show
 from lmtrainer.contract.environment import NodeEnvironment
 from lmtrainer.launch import proof
 from lmtrainer.output import Claim, claim, resolve
@@ -23,6 +25,9 @@ from lmtrainer.text.sources import folder
 
 FENCE_SECONDS = 3.0
 """Between two looks at whose folder it is."""
+
+MAX_SHOWN = 20
+"""Names that a line of the log lists before it says how many more there are."""
 
 
 class Owner:
@@ -91,11 +96,17 @@ class Owner:
     def _copy(self, held: Claim, store: Folder) -> None:
         files, left = everything_in(held.folder, store)
         if left:
-            print(f"{store.url}: not copied, no files of the folder: {', '.join(left)}", flush=True)
+            print(f"{store.url}: not copied, no files of the folder: {_shown(left)}", flush=True)
         print(copy(held, files, store, self._config, tell=self._tell), flush=True)
 
     def _tell(self, done: int, total: int) -> None:
         self.copied = done, total
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Of any bytes, and any number of them."""
+    rest = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+    return ", ".join(map(show, names[:MAX_SHOWN])) + rest
 
 
 def _fence(held: Claim) -> None:
