@@ -30,6 +30,7 @@ place = out / "checkpoint-5" / f"rank-{rank}"
 place.mkdir(parents=True)
 (place / "weights.bin").write_bytes(bytes(1000))
 if rank == "0":
+    os.symlink("nowhere", os.fsencode(out) + b"/odd\\xff")
     line = {"step": 5, "total": 5, "checkpoint": 5}
     print(json.dumps(line), file=open(os.environ["LMJOB_PROGRESS"], "a"))
 """
@@ -115,6 +116,7 @@ def test_it_is_copied_whole_before_the_job_is_done(job: Job, store: Any, server:
     assert words[0].durable is not None, "what it had told of its checkpoints is not lost"
     assert job.starts == ["1 0", "1 1"]
     assert job.recorded
+    assert r'no files of the folder: "odd\udcff"' in leader.output
     assert begun[0] == (RUN, False, False), "the place is taken before the program starts"
     assert begun[-1] == (MANIFEST, True, False), "there is a record when all is proven"
     assert_whole(store, COPIED)

@@ -22,16 +22,16 @@ from tests.rows.sinks.objectstore import BUCKET
 ODD = "a b+c%20#d?e=é.txt"
 
 
-def work(output: Path, *more: str) -> CommandConfig:
-    plain = {"command": ["a", *more], "output": {"to": str(output), "copyTo": URL}}
+def work(output: Path, *more: str, url: str = URL) -> CommandConfig:
+    plain = {"command": ["a", *more], "output": {"to": str(output), "copyTo": url}}
     return parse(CommandConfig, plain)
 
 
-def copied(output: Path, job: str = "job-a") -> Copied:
+def copied(output: Path, job: str = "job-a", url: str = URL) -> Copied:
     """By the launcher's own steps."""
-    run = work(output)
+    run = work(output, url=url)
     with claim(output, run, job, 1) as mine:
-        folder = reserve(URL, run, job, 1)
+        folder = reserve(url, run, job, 1)
         files, _ = everything_in(output, folder)
         return copy(mine, files, folder, run, tell=lambda done, total: None)
 
@@ -138,6 +138,20 @@ def test_a_later_copy_of_the_folder_replaces_the_one_before_and_nothing_of_other
     assert_whole(store, COPIED - {"empty"})
     assert f"{PREFIX}notes.txt" in keys(store)
     assert f"{PREFIX}empty" not in keys(store)
+
+
+def test_a_copy_below_it_and_what_somebody_copied_there_stay(store: Any, output: Path) -> None:
+    copied(output)
+    other = begun(output.parent / "other")
+    (other / "theirs").write_text("theirs")
+    copied(other, "job-b", f"{URL}/other")
+    source = {"Bucket": BUCKET, "Key": f"{PREFIX}empty"}
+    store.copy_object(Bucket=BUCKET, Key=f"{PREFIX}kept/empty", CopySource=source)
+    (output / "empty").unlink()
+    before = set(keys(store))
+    copied(output)
+    assert before - set(keys(store)) == {f"{PREFIX}empty"}
+    assert {f"{PREFIX}other/theirs", f"{PREFIX}kept/empty"} < before
 
 
 def test_results_of_another_folder_are_not_replaced(store: Any, output: Path) -> None:

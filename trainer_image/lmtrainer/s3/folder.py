@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lmtrainer.config.hashing import fingerprint
 from lmtrainer.config.mistakes import show
 from lmtrainer.config.sources import parse_location
 from lmtrainer.durable import FileFact
@@ -25,8 +26,9 @@ MAX_PARTS = 9_000
 MAX_KEY = 1024
 """Bytes of an object's whole name."""
 
-SHA256 = "sha256"
-"""Name of the fact that each object of ours carries in its metadata."""
+SHA256, PLACE = "sha256", "place"
+"""Names of the facts that each object of ours carries in its metadata: of what it holds, and of the
+prefix and the name that it was sent to. One that somebody has copied elsewhere is not ours."""
 
 Tell = Callable[[int], None]
 """Called with how many bytes of a file are done so far; may raise to give up."""
@@ -81,10 +83,13 @@ class Folder:
         self._call("delete_object", Key=self._key(name))
 
     def fact(self, name: str) -> FileFact | None:
-        """What an object says of itself; None if there is none, or none of ours."""
+        """What an object says of itself; None if there is none, or none that was sent to this name of
+        this prefix: there may be prefixes of others below it."""
         answer = self._known(lambda: self._raw("head_object", Key=self._key(name)))
-        sha256 = (answer or {}).get("Metadata", {}).get(SHA256)
-        return FileFact(size=answer["ContentLength"], sha256=sha256) if answer and sha256 else None
+        told = (answer or {}).get("Metadata", {})
+        if answer is None or SHA256 not in told or told.get(PLACE) != self._place(name):
+            return None
+        return FileFact(size=answer["ContentLength"], sha256=told[SHA256])
 
     def upload(self, path: Path, name: str, fact: FileFact, tell: Tell) -> None:
         """Send a file, which appears whole or not at all."""
@@ -97,7 +102,7 @@ class Folder:
             options = {"chunksize": part, "max_concurrency": AT_ONCE, "Metadata": metadata}
             self._system.put_file(str(path), self._path(name), callback=sent, **options)
 
-        metadata = {SHA256: fact.sha256}
+        metadata = {SHA256: fact.sha256, PLACE: self._place(name)}
         self._ask(send)
 
     def measure(self, name: str, tell: Tell) -> FileFact:
@@ -157,6 +162,9 @@ class Folder:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}{name}"
+
+    def _place(self, name: str) -> str:
+        return fingerprint([self._prefix, name])
 
     def _path(self, name: str) -> str:
         return f"{self._bucket}/{self._key(name)}"
