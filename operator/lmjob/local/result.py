@@ -17,8 +17,7 @@ def result_lines(output: Path, run: Work) -> Iterator[str]:
     program of the user's own, its folder."""
     if isinstance(run, CommandConfig):
         yield f"results          {_near(output)}"
-        if run.output.copy_to is not None:
-            yield f"copied to        {run.output.copy_to}"
+        yield from _copy(run)
         return
     found = _read(output / EVALUATION_FILE)
     yield from _figures(found)
@@ -28,10 +27,15 @@ def result_lines(output: Path, run: Work) -> Iterator[str]:
         yield f"loss curve       {_near(curve)}"
     model = output / str(found.get("model", MODEL_FOLDER))
     yield f"model            {_near(model)}"
-    if run.output.copy_to is not None and run.checkpoint.resume != "never":
-        yield f"copied to        {run.output.copy_to}"
+    yield from _copy(run)
     yield "load it with"
     yield from (f"  {line}" for line in loading_lines(run, _near(model)))
+
+
+def _copy(run: Work) -> Iterator[str]:
+    """With `resume: never` only the trainer knows whether it lies beside that."""
+    if run.output.copy_to is not None and run.checkpoint.resume != "never":
+        yield f"copied to        {run.output.copy_to}"
 
 
 def _figures(found: Mapping[str, Any]) -> Iterator[str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from lmtrainer.config import RunConfig, parse
 from lmtrainer.output import claim
-from lmtrainer.output.copy import Copied, copy, reserve, results_in
+from lmtrainer.output.copy import Copied, copy
+from lmtrainer.output.reservation import reserve
+from lmtrainer.output.selection import results_in
 
 NAMES = ("model", "evaluation.json", "loss.png")
 JOB = "job-a"

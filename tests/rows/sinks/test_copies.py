@@ -15,8 +15,10 @@ import pytest
 
 from lmtrainer.faults import FencedError, UserError
 from lmtrainer.output import claim
-from lmtrainer.output.copy import copy, reserve, results_in
+from lmtrainer.output.copy import copy
 from lmtrainer.output.identity import identity_of, identity_text
+from lmtrainer.output.reservation import reserve
+from lmtrainer.output.selection import results_in
 from tests.rows.sinks import copy_results
 from tests.rows.sinks.looks import (
     BUCKET,

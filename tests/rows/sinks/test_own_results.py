@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from lmtrainer.config import CommandConfig, parse
-from lmtrainer.faults import UserError
+from lmtrainer.faults import FencedError, UserError
 from lmtrainer.launch import proof
 from lmtrainer.output import claim
-from lmtrainer.output.copy import Copied, copy, reserve
-from lmtrainer.output.everything import everything_in
+from lmtrainer.output.copy import Copied, copy
+from lmtrainer.output.reservation import reserve
+from lmtrainer.output.selection import everything_in
 from lmtrainer.s3 import Folder
 from tests.rows.sinks.looks import PREFIX, URL, assert_whole, keys
 from tests.rows.sinks.objectstore import BUCKET
@@ -152,6 +153,21 @@ def test_a_copy_below_it_and_what_somebody_copied_there_stay(store: Any, output:
     copied(output)
     assert before - set(keys(store)) == {f"{PREFIX}empty"}
     assert {f"{PREFIX}other/theirs", f"{PREFIX}kept/empty"} < before
+
+
+def test_who_has_lost_the_prefix_changes_nothing_there(store: Any, output: Path) -> None:
+    run = work(output)
+    with claim(output, run, "job-a", 1) as mine:
+        folder = reserve(URL, run, "job-a", 1)
+        files, _ = everything_in(output, folder)
+        copy(mine, files, folder, run, tell=lambda done, total: None)
+        reserve(URL, run, "job-b", 1)
+        (output / "empty").unlink()
+        before = keys(store)
+        files, _ = everything_in(output, folder)
+        with pytest.raises(FencedError, match="belongs to job job-b now"):
+            copy(mine, files, folder, run, tell=lambda done, total: None)
+    assert keys(store) == before
 
 
 def test_results_of_another_folder_are_not_replaced(store: Any, output: Path) -> None:

@@ -67,9 +67,15 @@ class Lines:
         if (done, total) != self._copied:
             self._copied = done, total
             told = dataclasses.replace(
-                self._progress, activity="copy results", unit="bytes", done=done, total=total
+                self._progress,
+                activity="copy results",
+                unit="bytes",
+                done=done,
+                total=total,
+                eta_seconds=None,
+                tokens_per_second=None,
             )
-            self._reports.progress(dataclasses.replace(told, eta_seconds=None))
+            self._reports.progress(told)
 
     def _block(self) -> bytes:
         """Whole lines behind those that were read; one of MAX_BYTES or more comes in parts, which

@@ -103,7 +103,7 @@ class _Node:
     def start(self, run: Work, env: Mapping[str, str]) -> None:
         """Ports first, then the announcement, then the ranks of the master, then the store: ranks
         take seconds to import torch, and find it served when they come. A program of the user's own
-        waits for the store and for its output folder."""
+        waits for the store, and for the leader's word that its output folder is claimed."""
         node = self._node
         folders.prepare_folder(self._folder)
         status = listen(node.master_addr, node.status_port, purpose="status port")

@@ -17,8 +17,9 @@ from lmtrainer.config.mistakes import show
 from lmtrainer.contract.environment import NodeEnvironment
 from lmtrainer.launch import proof
 from lmtrainer.output import Claim, claim, resolve
-from lmtrainer.output.copy import copy, reserve
-from lmtrainer.output.everything import everything_in
+from lmtrainer.output.copy import copy
+from lmtrainer.output.reservation import reserve
+from lmtrainer.output.selection import everything_in
 from lmtrainer.progress import RankReports
 from lmtrainer.s3 import Folder
 from lmtrainer.text.sources import folder

@@ -1,12 +1,13 @@
 """The output folder of a run: whose it is, who writes, what is done, what was measured.
 
-    identity   run.json: which run the folder belongs to, and which folder a job gets
-    claim      one writer at a time, and a fence against older attempts
-    lock       the file lock below a claim
-    records    proofs that a stage is done
-    metrics    metrics.jsonl
-    copy       the same results in a store
-    everything what of a program of the user's own is copied there
+    identity     run.json: which run the folder belongs to, and which folder a job gets
+    claim        one writer at a time, and a fence against older attempts
+    lock         the file lock below a claim
+    records      proofs that a stage is done
+    metrics      metrics.jsonl
+    copy         the same results in a store: whole, proven
+    reservation  whose prefix of the store it is
+    selection    which files are copied there
 
 Called by the stages, before they write anything. What may not live here: tensors, text, data.
 """

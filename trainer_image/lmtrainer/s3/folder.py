@@ -83,8 +83,8 @@ class Folder:
         self._call("delete_object", Key=self._key(name))
 
     def fact(self, name: str) -> FileFact | None:
-        """What an object says of itself; None if there is none, or none that was sent to this name of
-        this prefix: there may be prefixes of others below it."""
+        """What an object says of itself; None if there is none, or none that was sent to this name
+        of this prefix: there may be prefixes of others below it."""
         answer = self._known(lambda: self._raw("head_object", Key=self._key(name)))
         told = (answer or {}).get("Metadata", {})
         if answer is None or SHA256 not in told or told.get(PLACE) != self._place(name):

@@ -13,7 +13,8 @@ from lmtrainer.contract.output import (
 from lmtrainer.dataset.summary import SUMMARY_FILE
 from lmtrainer.evaluate import events, results
 from lmtrainer.output import METRICS_FILE, Claim
-from lmtrainer.output.copy import copy, results_in
+from lmtrainer.output.copy import copy
+from lmtrainer.output.selection import results_in
 from lmtrainer.stage import StageContext
 from lmtrainer.stages.bytes import Bytes
 from lmtrainer.stages.ends import reserve_copy

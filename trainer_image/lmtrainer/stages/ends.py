@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from lmtrainer.config import config_hash
 from lmtrainer.contract.reports import Completion, Position
 from lmtrainer.output import Claim, claim, resolve, write_record
-from lmtrainer.output.copy import reserve
+from lmtrainer.output.reservation import reserve
 from lmtrainer.s3 import Folder
 from lmtrainer.stage import StageContext
 from lmtrainer.text.sources import folder

@@ -1,13 +1,14 @@
-"""All that a program of the user's own left in its output folder, to be copied to a store.
+"""Which files of an output folder are copied to a store: of a run those with certain names, of a
+program of the user's own all but the few that are ours.
 
-Everything is its result but the few names that are ours. Called by `launch.owner`, also before the
-program starts, and by `copy`.
+Called by the stage `evaluate`, and by `launch.owner`, which looks at the names before the program
+starts, too.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from lmtrainer.config.mistakes import show
@@ -18,6 +19,19 @@ from lmtrainer.output.identity import LOCK_FILE, RECORDS
 from lmtrainer.s3 import Folder
 
 _OURS = frozenset({RUN_FILE, LOCK_FILE, RECORDS, RUNNER_FOLDER, "lost+found"})
+
+
+def results_in(source: Path, names: Collection[str]) -> dict[str, Path]:
+    """The files below a folder that have one of the names, or lie in a folder of that name."""
+    found = {}
+    for name in sorted(names):
+        place = source / name
+        paths = sorted(place.rglob("*")) if place.is_dir() else [place]
+        for path in paths:
+            parts = path.relative_to(source).parts
+            if path.is_file() and not any(part.startswith(LEFTOVER) for part in parts):
+                found["/".join(parts)] = path
+    return found
 
 
 def everything_in(source: Path, folder: Folder) -> tuple[dict[str, Path], list[str]]:
@@ -38,7 +52,7 @@ def everything_in(source: Path, folder: Folder) -> tuple[dict[str, Path], list[s
             left.append(name)
     mistakes = [*_taken(files), *(found for name in files for found in folder.mistakes(name))]
     if mistakes:
-        raise UserError(f"output.copyTo: {'; '.join(mistakes)}; give another name to each of them")
+        raise UserError(f"{folder.field}: {'; '.join(mistakes)}; give another name to each of them")
     return files, left
 
 
