@@ -145,7 +145,7 @@ def test_row_032_a_disk_that_fails_is_not_the_users_mistake_and_a_cut_file_is(
     whole = path.read_bytes()
     with monkeypatch.context() as patch:
         for module in ("binary", "files"):
-            patch.setattr(f"lmtrainer.text.{module}.raw", lambda file: Failing(whole))
+            patch.setattr(f"lmtrainer.text.{module}.raw", lambda file, ahead=0: Failing(whole))
         with pytest.raises(OSError, match="Input/output error"):
             texts(tmp_path, path.name)
     path.write_bytes(whole[: len(whole) // 2])
