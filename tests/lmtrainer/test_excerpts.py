@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -86,6 +88,28 @@ def test_of_a_table_in_parquet_few_groups_of_rows_are_read(
     texts = drawn([path], 40_000, Reading("blankLine"))
     assert 40_000 <= sum(map(len, texts)) < 60_000
     assert 0 < sum(read) < path.stat().st_size / 2
+
+
+def test_groups_of_rows_without_rows_shift_no_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "SMALLEST", 1)
+    path = tmp_path / "a.parquet"
+    schema = pyarrow.schema([("text", pyarrow.string())])
+    documents = [f"text {number}" for number in range(30)]
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for first in range(0, 30, 5):
+            for texts in ([], documents[first : first + 5], []):
+                writer.write_table(pyarrow.table({"text": texts}, schema=schema))
+    reading = Reading("blankLine")
+    found = list(excerpts_of([path], path.stat().st_size // 2, reading))
+    assert len(found) > 5
+    *numbers, count = excerpts.count(path, found, reading, lambda read: None)
+    assert count == len(documents)
+    for excerpt, number in zip(found, numbers, strict=True):
+        mine = [piece.text for piece in records(excerpt.file, reading)]
+        assert mine == documents[number : number + len(mine)]
+    assert sum(1 for excerpt in found for _ in records(excerpt.file, reading)) == len(documents)
 
 
 LINES = st.lists(

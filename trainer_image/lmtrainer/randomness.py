@@ -11,6 +11,7 @@ and counter, is that of Salmon et al., "Parallel Random Numbers: As Easy as 1, 2
 
 from __future__ import annotations
 
+import copy
 from enum import IntEnum
 
 import numpy as np
@@ -60,7 +61,7 @@ class Counters:
 
     def __getitem__(self, which: NDArray[np.int64]) -> Counters:
         """Some of them."""
-        found = object.__new__(Counters)
+        found = copy.copy(self)
         found._mixed = self._mixed[which]
         return found
 

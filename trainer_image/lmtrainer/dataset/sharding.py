@@ -138,8 +138,8 @@ class Leader:
     def drawn(self, sample: int, counts: Counts) -> Iterator[tuple[Excerpt, int]]:
         """Each excerpt of `sample` bytes with the number of its first document."""
         windows = draw(self._corpus, self.cut, sample)
+        # Of compressed text more may be taken than its files have bytes.
         drawn = sum(map(drawing.total, windows.values()))
-        # More than was drawn, if the files are compressed and have fewer bytes than that.
         found = (
             excerpt._replace(most=excerpt.most * sample // drawn)
             for part in self.cut
