@@ -153,6 +153,12 @@ def test_objects_that_no_run_made_are_not_mixed_with_results(store: Any, output:
     assert keys(store) == [f"{PREFIX}notes.txt"]
 
 
+def test_a_folder_that_a_tool_made_of_the_prefix_is_an_empty_one(store: Any, output: Path) -> None:
+    store.put_object(Bucket=BUCKET, Key=PREFIX, Body=b"")
+    copy_results.copied(output, URL)
+    assert_whole(store, SMALL)
+
+
 def test_another_job_of_the_same_configuration_goes_on_with_the_copy(
     store: Any, server: Server, output: Path
 ) -> None:

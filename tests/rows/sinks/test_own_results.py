@@ -146,6 +146,7 @@ def test_a_copy_below_it_and_what_somebody_copied_there_stay(store: Any, output:
     other = begun(output.parent / "other")
     (other / "theirs").write_text("theirs")
     copied(other, "job-b", f"{URL}/other")
+    store.create_multipart_upload(Bucket=BUCKET, Key=f"{PREFIX}other/more")
     source = {"Bucket": BUCKET, "Key": f"{PREFIX}empty"}
     store.copy_object(Bucket=BUCKET, Key=f"{PREFIX}kept/empty", CopySource=source)
     (output / "empty").unlink()
@@ -153,6 +154,7 @@ def test_a_copy_below_it_and_what_somebody_copied_there_stay(store: Any, output:
     copied(output)
     assert before - set(keys(store)) == {f"{PREFIX}empty"}
     assert {f"{PREFIX}other/theirs", f"{PREFIX}kept/empty"} < before
+    assert "Uploads" in store.list_multipart_uploads(Bucket=BUCKET), "the other one goes on"
 
 
 def test_who_has_lost_the_prefix_changes_nothing_there(store: Any, output: Path) -> None:

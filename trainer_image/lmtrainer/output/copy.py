@@ -67,7 +67,7 @@ def copy(
     check_mine(folder, mine.job_uid)
     if MANIFEST_FILE in there:
         folder.remove(MANIFEST_FILE)
-    folder.abandon_uploads()
+    folder.abandon_uploads(files)
     for name in stale:
         folder.remove(name)
     _bring(folder, files, facts, missing, tell)

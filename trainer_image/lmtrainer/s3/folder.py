@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,10 +64,11 @@ class Folder:
         }
 
     def first(self) -> str | None:
-        """The name of some object, if there is one."""
-        answer = self._call("list_objects_v2", Prefix=self._prefix, MaxKeys=1)
-        found = answer.get("Contents")
-        return found[0]["Key"].removeprefix(self._prefix) if found else None
+        """The name of some object, if there is one: not the empty one that stands for the prefix
+        itself where a tool has made a folder of it."""
+        answer = self._call("list_objects_v2", Prefix=self._prefix, MaxKeys=2)
+        names = (found["Key"].removeprefix(self._prefix) for found in answer.get("Contents", ()))
+        return next(filter(None, names), None)
 
     def read(self, name: str) -> bytes | None:
         """A small object; None if there is none."""
@@ -121,13 +122,15 @@ class Folder:
 
         return self._ask(read)
 
-    def abandon_uploads(self) -> None:
-        """Give up what a dead writer left half sent: no listing shows it, but it is paid for. Not
-        everybody may, and then it stays."""
+    def abandon_uploads(self, names: Iterable[str]) -> None:
+        """Give up what a dead writer left half sent of these: no listing shows it, but it is paid
+        for. Not everybody may, and then it stays."""
+        keys = {self._key(name) for name in names}
         try:
             answer = self._raw("list_multipart_uploads", Prefix=self._prefix)
             for found in answer.get("Uploads", ()):
-                self._raw("abort_multipart_upload", Key=found["Key"], UploadId=found["UploadId"])
+                if (key := found["Key"]) in keys:
+                    self._raw("abort_multipart_upload", Key=key, UploadId=found["UploadId"])
         except OSError as fault:
             print(f"{self.url}: unfinished uploads are left there: {fault}", flush=True)
 
