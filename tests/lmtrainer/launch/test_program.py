@@ -106,6 +106,26 @@ def test_lines_are_summed_up(tmp_path: Path) -> None:
     assert found.durable is not None and found.durable.step == 10
 
 
+def test_while_results_are_copied_no_step_can_be_lost_and_no_checkpoint_is(tmp_path: Path) -> None:
+    follower = Follower(tmp_path)
+    follower.say({"step": 30, "total": 30, "loss": 3.0, "tokensPerSecond": 5.0, "etaSeconds": 1})
+    follower.look(100.0)
+    follower.lines.copying(0, 0)
+    follower.say({"checkpoint": 20})
+    found = follower.look(110.0)
+    assert (found.activity, found.unit, found.done, found.total) == (
+        "copy results",
+        "bytes",
+        0,
+        None,
+    )
+    assert (found.position, found.eta_seconds, found.tokens_per_second) == (None, None, None)
+    assert found.durable is not None and found.durable.step == 20
+    follower.lines.copying(5, 9)
+    found = follower.look(120.0)
+    assert (found.done, found.total, found.loss) == (5, 9, 3.0)
+
+
 def test_a_line_in_the_making_waits_and_junk_is_left_out(tmp_path: Path) -> None:
     follower = Follower(tmp_path)
     follower.say({"step": 1})

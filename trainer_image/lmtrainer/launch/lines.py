@@ -34,7 +34,7 @@ class Lines:
         self._next = 0.0
         self._first: tuple[float, int] | None = None
         self._told_at: float | None = None
-        self._copied = (0, 0)
+        self._copied: tuple[int, int] | None = None
 
     def silence(self, now: float) -> float:
         """Seconds since the last line; 0 before the first one."""
@@ -60,22 +60,30 @@ class Lines:
                 break
         if self._progress is not before:
             self._told_at = now
-            self._reports.progress(self._progress)
+            self._tell()
 
     def copying(self, done: int, total: int) -> None:
-        """So many bytes of its results are copied; called often, tells each change."""
+        """It has ended well, and so many bytes of its results are copied; `total` 0: not known yet.
+        Called often, tells each change."""
         if (done, total) != self._copied:
             self._copied = done, total
+            self._tell()
+
+    def _tell(self) -> None:
+        told = self._progress
+        if self._copied is not None:
+            done, total = self._copied
             told = dataclasses.replace(
-                self._progress,
+                told,
                 activity="copy results",
                 unit="bytes",
                 done=done,
-                total=total,
+                total=total or None,
+                position=None,  # no step can be lost any more
                 eta_seconds=None,
                 tokens_per_second=None,
             )
-            self._reports.progress(told)
+        self._reports.progress(told)
 
     def _block(self) -> bytes:
         """Whole lines behind those that were read; one of MAX_BYTES or more comes in parts, which

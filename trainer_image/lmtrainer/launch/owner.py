@@ -46,7 +46,7 @@ class Owner:
         self.ended_before = False
         """Known once `claimed`: an earlier attempt saw the end of the program."""
         self.copied: tuple[int, int] | None = None
-        """Bytes of the copy that are done, and in all."""
+        """Once it is made: bytes of the copy that are done, and in all, 0 while that is counted."""
         self.recorded = False
         """The record is durable, and told to whoever runs the job."""
 
@@ -95,6 +95,7 @@ class Owner:
         return store
 
     def _copy(self, held: Claim, store: Folder) -> None:
+        self._tell(0, 0)
         files, left = everything_in(held.folder, store)
         if left:
             print(f"{store.url}: not copied, no files of the folder: {_shown(left)}", flush=True)
