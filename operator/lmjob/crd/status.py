@@ -50,7 +50,7 @@ _WORDS: Mapping[type, Mapping[str, str]] = types.MappingProxyType(
             "last_fault": "What ended the last attempt that failed.",
             "durable": "Newest durable checkpoint that was noted.",
             "durable_at_fault": "What was durable at the last fault.",
-            "kept_at_fault": "What was kept of preparation at the last fault.",
+            "kept_at_fault": "What was kept, beside checkpoints, at the last fault.",
             "lost_steps": "Optimizer steps done and not durable at faults, summed up.",
         },
     }

@@ -119,6 +119,7 @@ def test_while_results_are_copied_no_step_can_be_lost_and_no_checkpoint_is(tmp_p
         0,
         None,
     )
+    assert found.kept == 1, "what goes wrong with the copy is not charged as work done for nothing"
     assert (found.position, found.eta_seconds, found.tokens_per_second) == (None, None, None)
     assert found.durable is not None and found.durable.step == 20
     follower.lines.copying(5, 9)

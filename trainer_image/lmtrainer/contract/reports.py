@@ -86,7 +86,8 @@ class Progress:
     durable: Position | None = None
     """The newest verified checkpoint."""
     kept: int = 0
-    """Of preparation: units done that no later attempt does again."""
+    """Beside checkpoints, what no later attempt does again: units of preparation; 1 once a program
+    of the user's own has ended well."""
     rollbacks: int = 0
     """How often training went wrong and was taken back to a checkpoint."""
     resumed_from: Position | None = None

@@ -80,6 +80,7 @@ class Lines:
                 done=done,
                 total=total or None,
                 position=None,  # no step can be lost any more
+                kept=1,  # its end
                 eta_seconds=None,
                 tokens_per_second=None,
             )

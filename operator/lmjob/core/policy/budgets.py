@@ -31,7 +31,8 @@ def charge(memory: Memory, seen: Seen, fault: Fault) -> Charge:
 
 
 def made_progress(memory: Memory, seen: Seen) -> bool:
-    """Whether a checkpoint, or a part of the dataset, became durable since the last fault."""
+    """Whether a checkpoint, a part of the dataset, or the end of a program of the user's own became
+    durable since the last fault."""
     if kept(seen) > memory.kept_at_fault:
         return True
     found = seen.progress.resumed_from if seen.progress else None
