@@ -49,7 +49,7 @@ class Memory:
     durable_at_fault: Position | None = None
     """What was durable at the last fault: more than this is progress."""
     kept_at_fault: int = 0
-    """The same of preparation, which makes no checkpoints: what was kept of it, in its units."""
+    """The same of what makes no checkpoints: `Progress.kept`."""
     lost_steps: int = 0
     """Optimizer steps done and not durable at faults, summed up, as far as they were seen."""
     noted_at: float = 0.0
