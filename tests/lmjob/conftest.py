@@ -96,6 +96,7 @@ def make_success(name: str, stage: Any, /, *, attempt: int = 1, **changes: Any) 
         stage=stage,
         exit_type="SUCCEEDED",
         completion=Completion(**{**record, **changes}),
+        durable=target,
     )
     return make_replica(name, "succeeded", attempt=attempt, exit_code=0, termination=word)
 

@@ -9,9 +9,12 @@ import pytest
 from lmjob.core.decide import Act, Claim, Wait, decide
 from lmjob.core.memory import Memory
 from lmjob.core.observed import Observed
+from lmjob.core.report import report
 from lmtrainer.contract.reports import Position
 
 NOW = 1000.0
+END = Position(phase_index=0, step=100, phase="main")
+"""Of training, in the plans of these tests."""
 
 
 def memory(stage: str = "train", **changes) -> Memory:
@@ -29,6 +32,14 @@ def test_a_proven_stage_is_followed_by_the_next_in_the_same_attempt(plan_of, suc
         plan_of(), memory("prepare", attempt=3), success("prepare-0", "prepare", attempt=3)
     )
     assert (found.stage, found.group, found.attempt, found.outcome) == ("train", "gated", 3, None)
+
+
+def test_where_training_ended_is_known_to_the_stages_after_it(plan_of, success):
+    before = memory(durable=Position(phase_index=0, step=20, phase="main"))
+    found = claimed(plan_of(), before, success("master-0", "train"))
+    assert found.durable == END
+    told = report(plan_of(), found, Observed(), NOW, {"stage": "train", "progress": {"step": 20}})
+    assert told["progress"]["step"] == END.step
 
 
 def test_the_last_proven_stage_completes_the_job(plan_of, success):

@@ -78,7 +78,7 @@ def decide(plan: JobPlan, memory: Memory, observed: Observed, now: float) -> Dec
     if memory.final:
         return _end(plan, seen.live, "Finished", now) or Wait("Finished")
     if success.proven(plan, seen):
-        return Claim(success.after_stage(plan, memory, now))
+        return Claim(success.after_stage(plan, memory, seen, now))
     if memory.ending:
         return _end_group(plan, memory, seen, now) or _after_end(plan, memory, observed, seen, now)
     if observed.suspend:

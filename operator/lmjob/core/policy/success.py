@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from lmjob.core.fault import Fault
 from lmjob.core.memory import Memory, ended, in_stage
 from lmjob.core.observed import Seen
@@ -51,8 +53,10 @@ def unproven(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> tuple[Fau
     return (fault,)
 
 
-def after_stage(plan: JobPlan, memory: Memory, now: float) -> Memory:
-    """The next stage behind its gate, or the end of the job."""
+def after_stage(plan: JobPlan, memory: Memory, seen: Seen, now: float) -> Memory:
+    """The next stage behind its gate, or the end of the job. Where training ended is noted: nobody
+    of the next stage tells it."""
+    memory = dataclasses.replace(memory, durable=seen.durable)
     names = [stage.name for stage in plan.stages]
     following = names[names.index(memory.stage) + 1 :]
     if following:
