@@ -17,6 +17,7 @@ from moto.server import ThreadedMotoServer
 from lmtrainer.config import MistakesError
 from lmtrainer.faults import UserError
 from lmtrainer.s3 import StoreError, asking
+from lmtrainer.text.files import TextFile
 from lmtrainer.text.parts import parts
 from lmtrainer.text.records import Reading
 from lmtrainer.text.sources import expand, folder
@@ -112,28 +113,28 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 LARGE = "\n\n".join(f"text number {n} " + "with some words " * 8 for n in range(20_000))
 
 
-def test_of_a_sample_little_more_is_fetched_than_is_drawn(
-    store: Any, tmp_path: Path, fetched: list[int]
-) -> None:
+@pytest.fixture
+def large(store: Any, tmp_path: Path) -> list[TextFile]:
+    """The same text in a store and on the disk."""
     put(store, "a.txt", LARGE)
     path = tmp_path / "a.txt"
     path.write_text(LARGE)
-    files = (*expand(["s3://corpus/a.txt"], {}), path)
-    far, here = (drawn([file], 200_000, Reading("blankLine")) for file in files)
+    return [*expand(["s3://corpus/a.txt"], {}), path]
+
+
+def test_of_a_sample_little_more_is_fetched_than_is_drawn(
+    large: list[TextFile], fetched: list[int]
+) -> None:
+    far, here = (drawn([file], 200_000, Reading("blankLine")) for file in large)
     assert far == here
     assert 190_000 < sum(map(len, here)) < 210_000
     # Of each of three windows, its beginning and end are found with blocks of 64 kB.
     assert sum(fetched) < 1_200_000 < len(LARGE) / 2
 
 
-def test_to_cut_a_file_little_of_it_is_fetched(
-    store: Any, tmp_path: Path, fetched: list[int]
-) -> None:
-    put(store, "a.txt", LARGE)
-    path = tmp_path / "a.txt"
-    path.write_text(LARGE)
+def test_to_cut_a_file_little_of_it_is_fetched(large: list[TextFile], fetched: list[int]) -> None:
     found = []
-    for file in (*expand(["s3://corpus/a.txt"], {}), path):
+    for file in large:
         corpus = Corpus((file,), (), Reading("blankLine"), None, 1)
         found.append([part.size for part in parts(corpus, len(LARGE) // 4)])
     far, here = found

@@ -479,3 +479,10 @@ def words_of(text: str) -> list[str]:
     for name in sorted(assignments, key=len, reverse=True):
         whole = whole.replace(f"${name}", assignments[name])
     return shlex.split(whole)
+
+
+IPU = (
+    "run_mlm.py --model_type bert --tokenizer_name t --train_file a.txt --validation_file b.txt "
+    "--output_dir o --do_train --max_steps 9"
+)
+"""A short line of the kit for IPUs."""

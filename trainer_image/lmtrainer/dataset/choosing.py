@@ -1,8 +1,8 @@
 """Which tokens of a row are to be predicted: functions of seed, phase, epoch and place in the text.
 
-Called by `dataset.masking`. Each token, or each whole word, draws a random number; a sequence takes
-the lowest ones. All sequences of a row are sorted at once, as plain numbers: above the bits that
-are drawn stands the number of the sequence.
+Called by `dataset.masking`; the packers of samples say where their text lies. Each token, or each
+whole word, draws a random number; a sequence takes the lowest ones. All sequences of a row are
+sorted at once, as plain numbers: above the bits that are drawn stands the number of the sequence.
 """
 
 from __future__ import annotations

@@ -46,14 +46,15 @@ def _record(held: Claim, config: CommandConfig) -> Completion:
         job_uid=held.job_uid,
         attempt=held.attempt,
         config_hash=config_hash(config),
-        manifest_sha256=fingerprint(list(config.command)),
+        manifest_sha256=_made_by(config),
         output=config.output.to,
     )
 
 
 def _is_ours(record: Completion, held: Claim, config: CommandConfig) -> bool:
-    made_by = (record.job_uid, record.manifest_sha256)
-    return record.proves_success and made_by == (
-        held.job_uid,
-        fingerprint(list(config.command)),
-    )
+    told = (record.job_uid, record.manifest_sha256)
+    return record.proves_success and told == (held.job_uid, _made_by(config))
+
+
+def _made_by(config: CommandConfig) -> str:
+    return fingerprint(list(config.command))
